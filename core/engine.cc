@@ -1,0 +1,205 @@
+// core/engine.cc - peers, links and progress; see engine.h. Sending is in send.cc, receiving in
+// receive.cc, large messages in rendezvous.cc.
+#include "core/engine.h"
+
+#include <immintrin.h>
+#include <poll.h>
+#include <sched.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/loopback.h"
+
+namespace tern {
+
+Engine::Engine(const ProcessId& self, CardSource& cards, const EngineOptions& options)
+    : self_(self), cards_(cards), options_(options) {
+  wait_.policy = options.wait;
+  own_doorbell_ = std::make_unique<Doorbell>(own_bell_);
+  doorbell_ = own_doorbell_.get();
+  add_fabric(std::make_unique<LoopbackFabric>(self));
+}
+
+Engine::~Engine() = default;
+
+void Engine::add_fabric(std::unique_ptr<Fabric> fabric) {
+  CHECK(fabric->limits().max_head_bytes >= wire::kMaxHeadBytes);
+  if (fabric->doorbell() != nullptr) doorbell_ = fabric->doorbell();
+  scratch_.resize(std::max(scratch_.size(), fabric->limits().max_body_bytes));
+  fabrics_.push_back(std::move(fabric));
+}
+
+const Card& Engine::make_card(HostIdentity host) {
+  own_card_ = Card::of_this_process(self_, std::move(host));
+  for (const auto& fabric : fabrics_) {
+    std::string address = fabric->address();
+    if (!address.empty()) own_card_.addresses.emplace(fabric->name(), std::move(address));
+  }
+  const std::string text = own_card_.encode();
+  for (const auto& fabric : fabrics_) fabric->set_own_card(text);
+  return own_card_;
+}
+
+Peer& Engine::peer(const ProcessId& id) {
+  std::unique_ptr<Peer>& place = peers_[id];
+  if (place == nullptr) {
+    place = std::make_unique<Peer>();
+    place->id = id;
+  }
+  return *place;
+}
+
+void Engine::ensure_link(Peer& peer) {
+  if (peer.state != Peer::State::kNew) return;
+  peer.state = Peer::State::kResolving;
+  if (peer.id == self_) {
+    use_card(peer, own_card_);
+  } else {
+    cards_.request_card(peer.id);
+  }
+}
+
+void Engine::on_card(const ProcessId& id, std::string_view text, std::string_view why) {
+  Peer& who = peer(id);
+  if (who.state != Peer::State::kResolving) return;  // Its own contact came first.
+  std::string reason(why);
+  if (const std::optional<Card> card = Card::decode(text, reason); !text.empty() && card) {
+    use_card(who, *card);
+  } else {
+    fail_peer(who, reason);
+  }
+}
+
+Peer* Engine::on_contact(std::string_view text) {
+  std::string why;
+  const std::optional<Card> card = Card::decode(text, why);
+  if (!card) return nullptr;
+  Peer& who = peer(card->id);
+  if (who.state == Peer::State::kNew || who.state == Peer::State::kResolving) use_card(who, *card);
+  return &who;
+}
+
+void Engine::use_card(Peer& peer, const Card& card) {
+  peer.why.clear();
+  for (const auto& fabric : fabrics_) {
+    std::string why = fabric->why_unreachable(card);
+    if (why.empty()) peer.link = fabric->connect(peer, card, why);
+    if (peer.link != nullptr) {
+      const FabricLimits limits = fabric->limits();
+      peer.fabric = fabric.get();
+      peer.max_body_bytes = limits.max_body_bytes;
+      peer.fragment_bytes = limits.fragment_bytes;
+      peer.eager_max_bytes =
+          options_.eager_max_bytes != 0 ? options_.eager_max_bytes : limits.eager_max_bytes;
+      // A single message never exceeds the eager limit, so send_now() tests one bound only.
+      peer.max_body_bytes = std::min(peer.max_body_bytes, peer.eager_max_bytes);
+      peer.state = Peer::State::kReady;
+      flush(peer);
+      return;
+    }
+    peer.why += peer.why.empty() ? "" : "; ";
+    peer.why += std::string(fabric->name()) + ": " + why;
+  }
+  fail_peer(peer, "no fabric reaches it (" + peer.why + ")");
+}
+
+void Engine::on_peer_down(Peer& peer, std::string_view why) { fail_peer(peer, why); }
+
+void Engine::fail_peer(Peer& peer, std::string_view why) {
+  if (peer.state == Peer::State::kFailed) return;
+  peer.state = Peer::State::kFailed;
+  peer.why = why;
+  peer.link = nullptr;
+  peer.max_body_bytes = 0;
+  while (PendingSend* const send = peer.pending_first) {
+    peer.pending_first = send->next;
+    Request* const request = send->request;
+    pending_pool_.put(send);
+    if (request != nullptr) complete(*request, Outcome::kPeerLost);
+  }
+  peer.pending_last = nullptr;
+  if (peer.stream.active()) {
+    const IncomingStream stream = peer.stream;
+    peer.stream = {};
+    if (stream.request != nullptr) complete(*stream.request, Outcome::kPeerLost);
+    if (stream.unexpected != nullptr && stream.unexpected->claimed != nullptr) {
+      complete(*stream.unexpected->claimed, Outcome::kPeerLost);
+      free_unexpected(*stream.unexpected);
+    }
+  }
+  for (Request* const request : ops_.of_peer(peer)) complete(*request, Outcome::kPeerLost);
+}
+
+void Engine::on_complete(std::uint32_t op, bool ok) {
+  Request* const request = ops_.find(op);
+  if (request != nullptr) finish_transfer(*request, ok ? Outcome::kOk : Outcome::kPeerLost);
+}
+
+void Engine::complete(Request& request, Outcome outcome) {
+  if (request.op != 0) {
+    ops_.remove(request.op);
+    request.op = 0;
+  }
+  request.outcome = outcome;
+  request.done = true;
+  if (request.on_done != nullptr) request.on_done(request);
+}
+
+int Engine::progress() {
+  int events = 0;
+  for (const auto& fabric : fabrics_) events += fabric->poll(*this);
+  if (pending_peers_ != nullptr) [[unlikely]]
+    events += flush_all();
+  events += cards_.poll();
+  // Another thread may sleep on what this turn completed.
+  if (events > 0 && doorbell_->word().armed.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    Doorbell::ring(doorbell_->word());
+  }
+  return events;
+}
+
+void Engine::idle(Waiter& waiter) {
+  const Waiter::Step step = waiter.next();
+  if (step == Waiter::Step::kSpin) {
+    _mm_pause();
+    if (wait_.before_idle == nullptr) return;
+  }
+  if (step == Waiter::Step::kSleep) {
+    doorbell_->arm();
+    if (progress() > 0) {  // It came between the last poll and the arming.
+      doorbell_->disarm();
+      return waiter.reset();
+    }
+  }
+  const int fd = step == Waiter::Step::kSleep ? cards_.pending_fd() : -1;
+  // From here to after_idle() other threads may be inside the engine.
+  if (wait_.before_idle != nullptr) wait_.before_idle();
+  if (step == Waiter::Step::kYield) sched_yield();
+  if (step == Waiter::Step::kSleep) {
+    // A card that is on its way comes by a descriptor, which a futex cannot watch: look often.
+    constexpr int kCardPollMs = 1;
+    if (fd >= 0) {
+      pollfd watch{fd, POLLIN, 0};
+      ::poll(&watch, 1, kCardPollMs);
+    } else {
+      doorbell_->sleep(wait_.policy.sleep_us);
+    }
+    doorbell_->disarm();
+  }
+  if (wait_.after_idle != nullptr) wait_.after_idle();
+}
+
+bool Engine::drained() const {
+  if (pending_peers_ != nullptr) return false;
+  return std::all_of(fabrics_.begin(), fabrics_.end(),
+                     [](const auto& fabric) { return fabric->drained(); });
+}
+
+std::size_t Engine::peers_connected() const {
+  return static_cast<std::size_t>(
+      std::count_if(peers_.begin(), peers_.end(),
+                    [](const auto& entry) { return entry.second->state == Peer::State::kReady; }));
+}
+
+}  // namespace tern

@@ -1,0 +1,209 @@
+// core/engine.h - the engine: peers, matching, eager and rendezvous, progress.
+//
+// One Engine per process. It knows fabrics only through core/fabric.h, and neither MPI objects nor
+// verbs. Every operation is started without blocking and completes inside progress().
+// Threading: one thread at a time; the MPI layer's entry lock sees to it. Failure: operations end
+// with an Outcome; nothing throws.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/doorbell.h"
+#include "core/fabric.h"
+#include "core/match.h"
+#include "core/op_table.h"
+#include "core/peer.h"
+#include "core/pool.h"
+#include "core/request.h"
+#include "core/wait.h"
+#include "core/wire.h"
+
+namespace tern {
+
+// Where business cards come from. The answer arrives later through Engine::on_card.
+class CardSource {
+ public:
+  virtual void request_card(const ProcessId& id) = 0;
+  // Lets answers arrive; returns how many did. Costs nothing while none is outstanding.
+  virtual int poll() = 0;
+  // A descriptor that becomes readable when an answer comes, while one is outstanding; else -1.
+  virtual int pending_fd() const = 0;
+
+ protected:
+  ~CardSource() = default;
+};
+
+struct EngineOptions {
+  std::size_t eager_max_bytes = 0;  // 0: the fabric's own choice.
+  WaitPolicy wait;
+};
+
+class Engine final : private FabricSink {
+ public:
+  Engine(const ProcessId& self, CardSource& cards, const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Fabrics are asked in the order added: the first that reaches a peer is used for it.
+  void add_fabric(std::unique_ptr<Fabric> fabric);
+  // Makes this process's card, with the addresses of all fabrics added so far, and shows it to
+  // them. After this no fabric may be added.
+  const Card& make_card(HostIdentity host);
+
+  const ProcessId& self() const { return self_; }
+  // The record of a peer, created on first use; it lives as long as the engine.
+  Peer& peer(const ProcessId& id);
+
+  // Starts a send of data to `to`. request.done may be set on return (small messages).
+  void send(Peer& to, const Envelope& envelope, const DataView& data, SendMode mode,
+            Request& request);
+  // The short way for a small message to a connected peer with nothing queued: true when it is
+  // sent and the buffer is free. False: nothing happened; use send().
+  bool send_now(Peer& to, const Envelope& envelope, const std::byte* data, std::size_t size_bytes);
+
+  // Starts a receive. pattern may hold kAnySource/kAnyTag.
+  void receive(const Envelope& pattern, const DataView& data, Request& request) {
+    request.envelope = pattern;
+    request.data = data;
+    receive(request);
+  }
+  // The same with request.envelope (the pattern) and request.data already in place.
+  void receive(Request& request);
+  // Takes a receive that has not been matched out of the queue and completes it with kCancelled;
+  // false when it is too late.
+  bool cancel_receive(Request& request);
+  // A send that has not left this process can be taken back; false when it is too late.
+  bool cancel_send(Request& request);
+
+  // The earliest message that matches and is not yet received, or nullptr. Does not progress.
+  const UnexpectedMessage* probe(const Envelope& pattern) const;
+  // The same, and from now on no other receive can match it (MPI_Mprobe).
+  UnexpectedMessage* take(const Envelope& pattern);
+  // Receives a message obtained by take().
+  void receive_taken(UnexpectedMessage& message, const DataView& data, Request& request);
+
+  // One non-blocking turn; returns how many events were handled.
+  int progress();
+
+  // Ends the sleep of a thread of this process that waits for something that no fabric reports.
+  void wake() { Doorbell::ring_if_armed(doorbell_->word()); }
+
+  // Progresses until condition() holds, idling as the wait policy says.
+  template <class Condition>
+  void wait_until(Condition condition) {
+    if (condition()) return;
+    Waiter waiter(wait_);
+    while (true) {
+      const int events = progress();
+      if (condition()) return;
+      if (events > 0)
+        waiter.reset();
+      else
+        idle(waiter);
+    }
+  }
+
+  // An answer from the CardSource; empty text means that there is none, `why` says the reason.
+  void on_card(const ProcessId& id, std::string_view text, std::string_view why);
+
+  // True when nothing that was sent still needs this process (queues empty, links drained).
+  bool drained() const;
+
+  // For tools, tests and error messages.
+  std::size_t peers_connected() const;
+  std::size_t unexpected_count() const { return unexpected_.size(); }
+  std::size_t posted_count() const { return posted_.size(); }
+  std::uint64_t dropped_messages() const { return dropped_; }
+  WaitState& wait_state() { return wait_; }
+  std::span<const std::unique_ptr<Fabric>> fabrics() const { return fabrics_; }
+
+ private:
+  // --- FabricSink ---
+  Peer* on_contact(std::string_view card) override;
+  void on_message(Peer& from, std::span<const std::byte> head,
+                  std::span<const std::byte> body) override;
+  void on_complete(std::uint32_t op, bool ok) override;
+  void on_peer_down(Peer& peer, std::string_view why) override;
+
+  // --- connections (engine.cc) ---
+  void ensure_link(Peer& peer);
+  void use_card(Peer& peer, const Card& card);
+  void fail_peer(Peer& peer, std::string_view why);
+
+  // --- sending (send.cc) ---
+  using Stage = PendingSend::Stage;
+  // One step of a send after another until all is posted (true) or the fabric has no credit
+  // (false).
+  bool advance(Peer& peer, PendingSend& send);
+  bool advance_data(Peer& peer, Request& request, Stage& stage);
+  bool post_start(Peer& peer, Request& request, Stage& stage);
+  bool post_fragments(Peer& peer, Request& request, Stage stage);
+  bool post_rendezvous(Peer& peer, Request& request);
+  Post post(Peer& peer, std::span<const std::byte> head, const DataView& data, std::size_t position,
+            std::size_t size_bytes);
+  void enqueue(Peer& peer, PendingSend& send);
+  void send_control(Peer& peer, std::span<const std::byte> head);
+  void flush(Peer& peer);
+  int flush_all();
+
+  // --- receiving (receive.cc) ---
+  void deliver_eager(Peer& from, const wire::EnvelopeHead& head, std::span<const std::byte> body);
+  void begin_stream(Peer& from, const wire::FirstHead& head, std::span<const std::byte> body);
+  void feed_stream(Peer& from, std::span<const std::byte> body);
+  void finish_into(Request& request, std::span<const std::byte> body);
+  void announce(Peer& from, const wire::RendezvousHead& head);
+  void start_matched(UnexpectedMessage& message, Request& request);
+  void note_match(Peer& from, Request& request, const Envelope& envelope, std::size_t total);
+  UnexpectedMessage* new_unexpected(Peer& from, const wire::EnvelopeHead& head,
+                                    std::size_t total_bytes);
+  void free_unexpected(UnexpectedMessage& message);
+  void drop(Peer& from, const char* what);
+
+  // --- rendezvous (rendezvous.cc) ---
+  void start_transfer(Request& request);
+  void finish_transfer(Request& request, Outcome outcome);
+  void on_clear(Peer& from, const wire::ClearHead& head);
+  void on_data(Peer& from, const wire::DataHead& head, std::span<const std::byte> body);
+  void on_ack(Peer& from, const wire::AckHead& head);
+
+  void complete(Request& request, Outcome outcome);
+  void idle(Waiter& waiter);
+
+  ProcessId self_;
+  CardSource& cards_;
+  EngineOptions options_;
+  std::vector<std::unique_ptr<Fabric>> fabrics_;
+  Card own_card_;
+  std::unordered_map<ProcessId, std::unique_ptr<Peer>, ProcessIdHash> peers_;
+  PostedQueue posted_;
+  UnexpectedQueue unexpected_;
+  OpTable ops_;
+  Pool<UnexpectedMessage> unexpected_pool_;
+  Pool<PendingSend> pending_pool_;
+  Peer* pending_peers_ = nullptr;
+  std::vector<std::byte> scratch_;  // One fragment of data that has gaps.
+  WaitState wait_;
+  DoorbellWord own_bell_;
+  std::unique_ptr<Doorbell> own_doorbell_;
+  Doorbell* doorbell_;
+  std::uint64_t dropped_ = 0;  // Malformed or stale messages.
+};
+
+inline bool Engine::send_now(Peer& to, const Envelope& envelope, const std::byte* data,
+                             std::size_t size_bytes) {
+  // max_body_bytes is 0 until there is a link, so a zero-byte message needs the test of the link.
+  if (size_bytes > to.max_body_bytes || to.link == nullptr || to.pending_first != nullptr) {
+    return false;
+  }
+  const wire::EagerWords head = wire::eager_words(envelope.context, envelope.source, envelope.tag);
+  return to.fabric->send(*to.link, std::as_bytes(std::span(head)), {data, size_bytes}) ==
+         Post::kDone;
+}
+
+}  // namespace tern

@@ -1,0 +1,109 @@
+// core/fabric.h - all that the engine asks of a transport.
+//
+// A fabric moves bytes between this process and its peers. It knows no tags, communicators or
+// rendezvous; those are the engine's. Every fabric passes tests/unit/fabric_conformance.h, which
+// is this contract in executable form.
+// Threading: one thread at a time (the MPI layer's entry lock). No call blocks or throws, nor, once
+// the peer is connected, allocates.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/card.h"
+#include "core/ids.h"
+
+namespace tern {
+
+struct Peer;     // The engine's record of a peer: an opaque name to fabrics.
+class Doorbell;  // core/doorbell.h
+
+enum class [[nodiscard]] Post : std::uint8_t{
+    kDone,      // The bytes are copied; the caller owns its buffer again.
+    kPending,   // The buffer is lent to the fabric until on_complete(op).
+    kNoCredit,  // Nothing was posted. Retry after poll() has been called.
+    kPeerDown,  // Nothing was posted, now or ever: on_peer_down() says why.
+};
+
+// What a fabric reports, only from inside poll(). The sink may post; it must not poll.
+class FabricSink {
+ public:
+  // A process that may be unknown so far has opened a link to us and shown its card (card.h);
+  // returns the engine's record, or nullptr when the card is unusable (the link is to be dropped).
+  virtual Peer* on_contact(std::string_view card) = 0;
+  // One message, as sent. Both spans are lent for the call.
+  virtual void on_message(Peer& from, std::span<const std::byte> head,
+                          std::span<const std::byte> body) = 0;
+  // Exactly once per kPending.
+  virtual void on_complete(std::uint32_t op, bool ok) = 0;
+  // The link is dead; `why` is a sentence for people. After its last completion.
+  virtual void on_peer_down(Peer& peer, std::string_view why) = 0;
+
+ protected:
+  ~FabricSink() = default;  // The sink owns the fabric, never the reverse.
+};
+
+// A fabric's end towards one peer. Created by Fabric::connect, owned by the fabric.
+class Link {
+ public:
+  virtual ~Link() = default;
+  // True when get() works on this link (single-copy allowed, RDMA read offered).
+  virtual bool can_get() const = 0;
+};
+
+struct FabricLimits {
+  std::size_t max_head_bytes = 64;
+  std::size_t max_body_bytes = 0;   // Of one send().
+  std::size_t fragment_bytes = 0;   // Best body size for pipelining a longer message.
+  std::size_t eager_max_bytes = 0;  // Above: rendezvous pays.
+};
+
+// Where remote memory lies, as its owner described it.
+struct RemoteSpan {
+  std::uint64_t address = 0;
+  std::uint64_t key = 0;
+};
+
+class Fabric {
+ public:
+  virtual ~Fabric() = default;  // Precondition: no operation is pending.
+
+  virtual std::string_view name() const = 0;
+  virtual FabricLimits limits() const = 0;  // Constant for the fabric's lifetime.
+
+  // This process's address on the fabric, for its business card (card.h); empty = not reachable.
+  virtual std::string address() const = 0;
+
+  // The encoded card of this process, shown to peers at contact. Called once, before connect().
+  virtual void set_own_card(std::string_view card) = 0;
+
+  // Empty when the owner of `card` can be reached over this fabric, else the reason why not.
+  virtual std::string why_unreachable(const Card& card) const = 0;
+
+  // Starts a link; returns at once. Messages sent before the peer answered wait inside the fabric
+  // or get kNoCredit. nullptr when it failed for good, with a sentence in `why`.
+  virtual Link* connect(Peer& peer, const Card& card, std::string& why) = 0;
+
+  // Sends head then body as one message, in order with earlier sends on this link. Copies, so never
+  // kPending. Preconditions: head <= max_head_bytes, body <= max_body_bytes.
+  virtual Post send(Link& link, std::span<const std::byte> head,
+                    std::span<const std::byte> body) = 0;
+
+  // Copies size bytes at the peer's `from` to `to`; kDone, or kPending and on_complete(op).
+  virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
+                   std::uint32_t op) = 0;
+
+  // Handles what has arrived; returns how many events. Zero means idle, never failure.
+  virtual int poll(FabricSink& sink) = 0;
+
+  // True when every peer that was sent to can still read what was sent after this process is gone.
+  virtual bool drained() const = 0;
+
+  // The word that others ring to wake this process, when the fabric has one that is shared.
+  virtual Doorbell* doorbell() { return nullptr; }
+};
+
+}  // namespace tern

@@ -1,0 +1,135 @@
+// core/match.h - the posted and the unexpected queue (MPI-5.0 section 3.5, order).
+//
+// A receive names context, source and tag, the last two possibly "any". There are four kinds of
+// pattern (which of the two are wild), and each kind lives under its own keys, so that an arriving
+// message looks at most at four chains and a receive at exactly one. Order numbers decide between
+// the kinds: the earliest posted receive wins, the earliest arrived message wins.
+// Threading: one thread at a time. Allocation: only when the tables grow.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "core/match_hash.h"
+#include "core/request.h"
+
+namespace tern {
+
+// A message that arrived before its receive. Owned by the engine (pooled).
+struct UnexpectedMessage {
+  Envelope envelope;
+  Peer* peer = nullptr;
+  std::size_t total_bytes = 0;
+  std::size_t arrived_bytes = 0;  // Eager: how much of the body is here.
+  std::byte* body = nullptr;  // Eager: copy of the body, malloc'ed when it does not fit `small`.
+  bool rendezvous = false;
+  bool gettable = false;
+  bool synchronous = false;
+  std::uint32_t sender_op = 0;
+  std::uint64_t address = 0;  // Rendezvous: where the data lies at the sender.
+  std::uint64_t key = 0;
+  Request* claimed = nullptr;  // A receive that waits for the rest of the body.
+  bool taken = false;          // By MPI_Mprobe: out of the queue, owned by its caller.
+
+  // One place per kind of pattern that may look for it.
+  std::array<UnexpectedMessage*, 4> prev{};
+  std::array<UnexpectedMessage*, 4> next{};
+  std::array<std::uint32_t, 4> hash{};
+
+  static constexpr std::size_t kSmallBytes = 128;
+  std::array<std::byte, kSmallBytes> small;
+
+  UnexpectedMessage() = default;
+  UnexpectedMessage(const UnexpectedMessage&) = delete;
+  UnexpectedMessage& operator=(const UnexpectedMessage&) = delete;
+  ~UnexpectedMessage() { drop_body(); }
+
+  void drop_body() {
+    if (body != small.data()) std::free(body);
+    body = nullptr;
+  }
+
+  // Makes a recycled message blank; the links are null already, and `small` needs no clearing.
+  void reset() {
+    peer = nullptr;
+    total_bytes = arrived_bytes = 0;
+    body = nullptr;
+    rendezvous = gettable = synchronous = taken = false;
+    sender_op = 0;
+    address = key = 0;
+    claimed = nullptr;
+  }
+};
+
+class PostedQueue {
+ public:
+  void post(Request& request) {
+    request.match_order = ++order_;
+    ++kinds_[kind_of(request.envelope)];
+    table_.append(request);
+  }
+  void remove(Request& request) {
+    --kinds_[kind_of(request.envelope)];
+    table_.remove(request);
+  }
+  // Takes out the earliest posted receive that this message matches; nullptr if there is none.
+  Request* match(const Envelope& message) {
+    if (table_.size() == 0) return nullptr;
+    Request* best = kinds_[kExact] > 0 ? table_.find(message) : nullptr;
+    if (kinds_[kAnySourceOnly] + kinds_[kAnyTagOnly] + kinds_[kAnything] > 0) [[unlikely]] {
+      best = match_wild(message, best);
+    }
+    if (best != nullptr) remove(*best);
+    return best;
+  }
+  std::size_t size() const { return table_.size(); }
+
+  enum Kind { kExact, kAnyTagOnly, kAnySourceOnly, kAnything };
+  static std::size_t kind_of(const Envelope& pattern) {
+    return (pattern.source == kAnySource ? 2U : 0U) + (pattern.tag == kAnyTag ? 1U : 0U);
+  }
+
+ private:
+  struct Traits {
+    static Request*& prev(Request& r) { return r.match_prev; }
+    static Request*& next(Request& r) { return r.match_next; }
+    static std::uint32_t& hash(Request& r) { return r.match_hash; }
+    static const Envelope& key(const Request& r) { return r.envelope; }
+  };
+
+  Request* match_wild(const Envelope& message, Request* best) const;
+
+  MatchHash<Request, Traits> table_;
+  std::array<std::size_t, 4> kinds_{};
+  std::uint64_t order_ = 0;
+};
+
+class UnexpectedQueue {
+ public:
+  void add(UnexpectedMessage& message);
+  void remove(UnexpectedMessage& message);
+  // The earliest arrived message that matches, left in the queue; nullptr if there is none.
+  UnexpectedMessage* find(const Envelope& pattern) const;
+  std::size_t size() const { return exact_.size(); }
+
+ private:
+  // The key under which a message stands for patterns of one kind.
+  template <std::size_t kKind>
+  struct Traits {
+    static UnexpectedMessage*& prev(UnexpectedMessage& m) { return m.prev[kKind]; }
+    static UnexpectedMessage*& next(UnexpectedMessage& m) { return m.next[kKind]; }
+    static std::uint32_t& hash(UnexpectedMessage& m) { return m.hash[kKind]; }
+    static Envelope key(const UnexpectedMessage& m) {
+      return {m.envelope.context, (kKind & 2U) != 0 ? kAnySource : m.envelope.source,
+              (kKind & 1U) != 0 ? kAnyTag : m.envelope.tag};
+    }
+  };
+
+  MatchHash<UnexpectedMessage, Traits<0>> exact_;
+  MatchHash<UnexpectedMessage, Traits<1>> any_tag_;
+  MatchHash<UnexpectedMessage, Traits<2>> any_source_;
+  MatchHash<UnexpectedMessage, Traits<3>> anything_;
+};
+
+}  // namespace tern

@@ -1,0 +1,57 @@
+// core/wait.cc - the waiting policy; see wait.h.
+#include "core/wait.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include <cstdint>
+
+namespace tern {
+namespace {
+
+std::uint64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+WaitPolicy wait_policy_for(int ranks, int cores) {
+  WaitPolicy policy;
+  if (ranks > cores) {
+    policy.spin_us = 0;
+    policy.yield_us = 1000;
+  }
+  return policy;
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+Waiter::Step Waiter::next() {
+  // The clock is looked at rarely while spinning and always otherwise, where a system call comes
+  // next anyway.
+  if (idle_polls_++ == 0) {
+    idle_since_ns_ = 0;
+    step_ = policy_.spin_us == 0 ? Step::kYield : Step::kSpin;
+    return step_;
+  }
+  if (step_ == Step::kSpin && idle_polls_ % kPollsPerClock != 0) return step_;
+  const std::uint64_t now = now_ns();
+  if (idle_since_ns_ == 0) idle_since_ns_ = now;
+  const std::uint64_t idle_us = (now - idle_since_ns_) / 1000;
+  if (idle_us < policy_.spin_us) {
+    step_ = Step::kSpin;
+  } else {
+    step_ =
+        idle_us < std::uint64_t{policy_.spin_us} + policy_.yield_us ? Step::kYield : Step::kSleep;
+  }
+  return step_;
+}
+
+}  // namespace tern

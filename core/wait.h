@@ -1,0 +1,51 @@
+// core/wait.h - what a process does while nothing arrives: poll, then yield, then sleep.
+//
+// With a core for every rank, polling for a while gives the best latency and a sleeping rank costs
+// nothing. When more ranks than cores share a cpuset, polling only keeps the peer that is waited
+// for off the core: the first empty poll yields already.
+// Threading: one Waiter per wait, on its thread's stack.
+#pragma once
+#include <cstdint>
+
+namespace tern {
+
+struct WaitPolicy {
+  std::uint32_t spin_us = 200;    // Polling without giving the core away.
+  std::uint32_t yield_us = 2000;  // Then polling with sched_yield between the polls.
+  // Then sleeping. A sleep ends by itself after this long, so that even a lost wake-up (a sender
+  // killed between publishing and ringing) only costs time.
+  std::uint32_t sleep_us = 100000;
+};
+
+// The policy for `ranks` processes on this host that share `cores` cores.
+WaitPolicy wait_policy_for(int ranks, int cores);
+
+// Cores that this process may run on.
+int usable_cores();
+
+struct WaitState {
+  WaitPolicy policy;
+  // Told around yields and sleeps, so that the MPI layer can drop its lock; may be nullptr.
+  void (*before_idle)() = nullptr;
+  void (*after_idle)() = nullptr;
+};
+
+class Waiter {
+ public:
+  enum class Step { kSpin, kYield, kSleep };
+  explicit Waiter(const WaitState& state) : policy_(state.policy) {}
+
+  // Something arrived: start over.
+  void reset() { idle_polls_ = 0; }
+  // What to do after one more poll that found nothing.
+  Step next();
+
+ private:
+  static constexpr std::uint32_t kPollsPerClock = 32;
+  const WaitPolicy& policy_;
+  std::uint32_t idle_polls_ = 0;
+  std::uint64_t idle_since_ns_ = 0;
+  Step step_ = Step::kSpin;
+};
+
+}  // namespace tern

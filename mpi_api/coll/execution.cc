@@ -1,0 +1,178 @@
+// mpi_api/coll/execution.cc - collectives on communicators; see execution.h.
+#include "mpi_api/coll/execution.h"
+
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "mpi_api/request.h"
+
+namespace tern::mpi::coll {
+namespace {
+
+// What free operations may hold on to: large scratch memory is expensive to get from the system
+// (every page is cleared), but many collectives at once must not keep theirs for ever.
+constexpr std::size_t kSmallBytes = 64 << 10;
+constexpr std::size_t kKeptBytesMax = 16 << 20;
+std::size_t kept_bytes = 0;
+
+Execution* free_executions = nullptr;
+
+class CollectiveRequest final : public Request {
+ public:
+  CollectiveRequest(Execution& execution, const Form& form, std::span<Object* const> used)
+      : execution_(execution), hook_(form.hook), context_(form.context) {
+    comm = &execution.comm();
+    comm->retain();
+    persistent = form.persistent;
+    active = false;
+    for (Object* const object : used) {
+      if (object == nullptr || object->predefined()) continue;  // Predefined ones stay.
+      object->retain();
+      used_.push_back(object);
+    }
+    execution_.schedule.owner = this;
+    execution_.schedule.on_done = [](Schedule& schedule) {
+      static_cast<CollectiveRequest*>(schedule.owner)->finish();
+    };
+  }
+  ~CollectiveRequest() override {
+    execution_.end();
+    for (Object* const object : used_) object->release();
+  }
+
+  int start() override {
+    active = true;
+    op.done = false;
+    execution_.schedule.start();
+    return MPI_SUCCESS;
+  }
+
+  int result(MPI_Status& status) override {
+    set_status(status, MPI_ANY_SOURCE, MPI_ANY_TAG, 0, false);
+    return hook_ != nullptr ? error_ : execution_.error();
+  }
+
+ private:
+  void finish() {
+    if (hook_ != nullptr) error_ = hook_(context_, execution_.error());
+    op.done = true;
+    if (op.on_done != nullptr) op.on_done(op);  // May destroy this request.
+  }
+
+  Execution& execution_;
+  Hook hook_;
+  void* context_;
+  int error_ = MPI_SUCCESS;
+  std::vector<Object*> used_;
+};
+
+}  // namespace
+
+Execution* Execution::begin(Comm& comm) {
+  Execution* execution = free_executions;
+  if (execution != nullptr) {
+    free_executions = execution->next_free_;
+    kept_bytes -= std::exchange(execution->kept_bytes_, 0);
+  } else {
+    execution = new (std::nothrow) Execution;
+    if (execution == nullptr) return nullptr;
+  }
+  execution->engine_ = &engine();
+  execution->comm_ = &comm;
+  execution->sequence_ = static_cast<std::uint32_t>(comm.next_collective_tag());
+  execution->schedule.reset(comm.rank(), comm.size(), *execution);
+  return execution;
+}
+
+void Execution::end() {
+  if (schedule.messages_in_flight()) [[unlikely]] {
+    schedule.owner = this;
+    schedule.on_drained = [](Schedule& drained) {
+      static_cast<Execution*>(drained.owner)->recycle();
+    };
+    return;
+  }
+  recycle();
+}
+
+void Execution::recycle() {
+  if (const std::size_t held = schedule.memory_bytes(); held > kSmallBytes) {
+    if (kept_bytes + held <= kKeptBytesMax) {
+      kept_bytes_ = held;
+      kept_bytes += held;
+    } else {
+      schedule.release_memory();
+    }
+  }
+  next_free_ = free_executions;
+  free_executions = this;
+}
+
+int Execution::run() {
+  schedule.start();
+  if (!schedule.done()) engine_->wait_until([this] { return schedule.done(); });
+  const int result = schedule.outcome() == Outcome::kOk ? MPI_SUCCESS : error();
+  end();
+  return result;
+}
+
+int Execution::error() const {
+  const int rank = schedule.failed_rank();
+  switch (schedule.outcome()) {
+    case Outcome::kOk:
+    case Outcome::kCancelled:
+      return MPI_SUCCESS;
+    case Outcome::kTruncated:
+      return fail(
+          MPI_ERR_TRUNCATE,
+          "rank {} sent more data than rank {} expects; count, datatype and root must match "
+          "on all members of the communicator",
+          rank, comm_->rank());
+    case Outcome::kPeerLost:
+      return fail(MPI_ERR_OTHER,
+                  "the process with rank {} in the communicator cannot be reached: {}", rank,
+                  comm_->peer(rank).why);
+    case Outcome::kNoMemory:
+      return no_memory();
+  }
+  return MPI_ERR_INTERN;
+}
+
+bool Execution::send(int rank, int sub, const DataView& data, tern::Request& request) {
+  Peer& peer = comm_->peer(rank);
+  const Envelope envelope{comm_->collective_context(), comm_->rank(), tag(sub)};
+  const std::size_t size = data.bytes();
+  const std::byte* const run = data.run();
+  if ((run != nullptr || size == 0) && engine_->send_now(peer, envelope, run, size)) return true;
+  engine_->send(peer, envelope, data, SendMode::kStandard, request);
+  return false;
+}
+
+void Execution::receive(int rank, int sub, const DataView& data, tern::Request& request) {
+  engine_->receive({comm_->collective_context(), rank, tag(sub)}, data, request);
+}
+
+void Execution::cancel_receive(tern::Request& request) { engine_->cancel_receive(request); }
+
+int begin_request(Execution& execution, const Form& form, std::span<Object* const> used) {
+  auto* const request = make<CollectiveRequest>(execution, form, used);
+  if (request == nullptr) {
+    execution.end();
+    return no_memory();
+  }
+  *form.request = request;
+  return form.persistent ? MPI_SUCCESS : request->start();
+}
+
+int refuse_inter(const Comm& comm) {
+  return fail(MPI_ERR_COMM, "collectives on intercommunicators, such as {}, are not offered yet",
+              comm.name.empty() ? "this one" : comm.name.c_str());
+}
+
+int no_memory() {
+  return fail(MPI_ERR_NO_MEM,
+              "there is no memory left for the collective; free memory, or use smaller messages");
+}
+
+}  // namespace tern::mpi::coll

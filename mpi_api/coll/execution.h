@@ -1,0 +1,89 @@
+// mpi_api/coll/execution.h - one collective on a communicator: a schedule, its messages, its end.
+//
+// The same for the three forms of a call: blocking (start, wait), non-blocking (start, a request)
+// and persistent (a request that starts the same graph again and again). Operations are recycled,
+// so that a small collective allocates nothing. Threading: under the entry lock. Failure: MPI error
+// classes, sentences kept by fail().
+#pragma once
+#include <cstddef>
+#include <span>
+
+#include "mpi_api/coll/internal.h"
+#include "mpi_api/coll/schedule.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi::coll {
+
+class Execution final : private Channel {
+ public:
+  // The next collective on comm, with an empty schedule; nullptr when there is no memory. Every
+  // member calls this for each collective, in the same order: it draws the collective's tag. comm
+  // outlives the execution.
+  static Execution* begin(Comm& comm);
+  // Gives it back. Sends that a failure left behind keep it alive for themselves.
+  void end();
+
+  // Starts, waits and ends. Returns the error class.
+  int run();
+  // The error class of what a finished schedule's outcome is.
+  int error() const;
+  Comm& comm() const { return *comm_; }
+
+  Schedule schedule;
+
+ private:
+  Execution() = default;
+  ~Execution() = default;
+  void recycle();
+
+  // Messages carry the collective's tag and the sub-tag: kSubTags is a power of two.
+  int tag(int sub) const {
+    return static_cast<int>((sequence_ * kSubTags + static_cast<std::uint32_t>(sub)) & kTags);
+  }
+  bool send(int rank, int sub, const DataView& data, tern::Request& request) override;
+  void receive(int rank, int sub, const DataView& data, tern::Request& request) override;
+  void cancel_receive(tern::Request& request) override;
+
+  static constexpr std::uint32_t kTags = 0x7fffffff;
+
+  Engine* engine_ = nullptr;
+  Comm* comm_ = nullptr;
+  std::uint32_t sequence_ = 0;
+  std::size_t kept_bytes_ = 0;  // While free: counted in the bound on what free operations hold.
+  Execution* next_free_ = nullptr;
+};
+
+// How a call ends: request == nullptr: it blocks.
+struct Form {
+  Request** request = nullptr;
+  bool persistent = false;
+  Hook hook = nullptr;
+  void* context = nullptr;
+};
+
+// Makes the request of a non-blocking or persistent form and (non-blocking) starts it. Takes over
+// the execution. `used` must live as long as the request: one reference of each is taken.
+int begin_request(Execution& execution, const Form& form, std::span<Object* const> used);
+
+[[gnu::cold]] int refuse_inter(const Comm& comm);
+[[gnu::cold]] int no_memory();
+
+// Runs one collective: build(schedule) describes it.
+template <class Build>
+int launch(Comm& comm, const Form& form, std::span<Object* const> used, Build build) {
+  if (comm.is_inter()) [[unlikely]]
+    return refuse_inter(comm);
+  Execution* const execution = Execution::begin(comm);
+  if (execution == nullptr) [[unlikely]]
+    return no_memory();
+  build(execution->schedule);
+  if (execution->schedule.out_of_memory()) [[unlikely]] {
+    execution->end();
+    return no_memory();
+  }
+  return form.request == nullptr ? execution->run() : begin_request(*execution, form, used);
+}
+
+}  // namespace tern::mpi::coll

@@ -1,0 +1,261 @@
+// mpi_api/coll/selection.cc - the table of algorithms; see selection.h.
+//
+// The bounds are measured, on hosts with a core for every rank and on crowded ones: where ranks
+// share cores, every message that somebody waits for costs a switch between processes, so few hops
+// win even with more messages.
+#include "mpi_api/coll/selection.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace tern::mpi::coll {
+namespace {
+
+using enum Algorithm;
+
+constexpr std::size_t operator""_KiB(unsigned long long n) { return n << 10; }
+
+constexpr Rule::Only kAlways = Rule::Only::kAll;
+constexpr Rule::Only kCommutative = Rule::Only::kCommutative;
+constexpr Rule::Only kPowers = Rule::Only::kCommutativePowersOfTwo;
+
+constexpr Rule kBarrierRules[] = {
+    {4, kAnyBytes, kAlways, kFlat},
+    {16, kAnyBytes, kAlways, kCentral},
+    {kAnyRanks, kAnyBytes, kAlways, kDissemination},
+};
+constexpr Algorithm kBarrierAlgorithms[] = {kFlat, kCentral, kDissemination};
+
+constexpr Rule kBcastRules[] = {
+    {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 512_KiB, kAlways, kBinomial},
+    {kAnyRanks, kAnyBytes, kAlways, kScatterAllgather},
+};
+constexpr Algorithm kBcastAlgorithms[] = {kFlat, kBinomial, kChain, kScatterAllgather};
+
+constexpr Rule kGatherRules[] = {
+    {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 4_KiB, kAlways, kBinomial},
+    {kAnyRanks, kAnyBytes, kAlways, kFlat},
+};
+constexpr Algorithm kGatherAlgorithms[] = {kFlat, kBinomial};
+
+constexpr Rule kGathervRules[] = {{kAnyRanks, kAnyBytes, kAlways, kFlat}};
+constexpr Algorithm kGathervAlgorithms[] = {kFlat};
+
+constexpr Rule kAllgatherRules[] = {
+    {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 64_KiB, kAlways, kBruck},
+    {kAnyRanks, kAnyBytes, kAlways, kRing},
+};
+constexpr Algorithm kAllgatherAlgorithms[] = {kFlat, kCentral, kBruck, kRing};
+
+constexpr Rule kAllgathervRules[] = {
+    {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 64_KiB, kAlways, kCentral},
+    {kAnyRanks, kAnyBytes, kAlways, kRing},
+};
+constexpr Algorithm kAllgathervAlgorithms[] = {kFlat, kCentral, kRing};
+
+constexpr Rule kAlltoallRules[] = {
+    {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 256, kAlways, kBruck},
+    {32, 32_KiB, kAlways, kFlat},
+    {kAnyRanks, kAnyBytes, kAlways, kPairwise},
+};
+constexpr Algorithm kAlltoallAlgorithms[] = {kFlat, kBruck, kPairwise};
+
+constexpr Rule kAlltoallvRules[] = {
+    {32, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, kAnyBytes, kAlways, kPairwise},
+};
+constexpr Algorithm kAlltoallvAlgorithms[] = {kFlat, kPairwise};
+
+constexpr Rule kReduceRules[] = {
+    {2, kAnyBytes, kAlways, kFlat},
+    {8, 16_KiB, kAlways, kFlat},
+    {kAnyRanks, 256_KiB, kAlways, kBinomial},
+    {16, kAnyBytes, kAlways, kDirect},
+    {kAnyRanks, kAnyBytes, kAlways, kBinomial},
+};
+constexpr Algorithm kReduceAlgorithms[] = {kFlat, kBinomial, kDirect};
+
+constexpr Rule kAllreduceRules[] = {
+    {2, 256_KiB, kAlways, kDoubling},
+    {4, 4_KiB, kAlways, kFlat},
+    {16, 4_KiB, kAlways, kCentral},
+    {4, kAnyBytes, kAlways, kDirect},
+    {8, 16_KiB, kAlways, kDirect},
+    {8, 512_KiB, kPowers, kHalving},
+    {8, kAnyBytes, kAlways, kDirect},
+    {16, 512_KiB, kCommutative, kHalving},
+    {16, kAnyBytes, kAlways, kDirect},
+    {kAnyRanks, 16_KiB, kAlways, kDoubling},
+    {kAnyRanks, kAnyBytes, kCommutative, kHalving},
+    {kAnyRanks, kAnyBytes, kAlways, kBinomial},
+};
+constexpr Algorithm kAllreduceAlgorithms[] = {kFlat,     kCentral, kBinomial,
+                                              kDoubling, kDirect,  kHalving};
+constexpr Algorithm kHalvingOnly[] = {kHalving};
+
+constexpr Rule kReduceScatterRules[] = {
+    {16, kAnyBytes, kAlways, kDirect},
+    {kAnyRanks, 64_KiB, kAlways, kCentral},
+    {kAnyRanks, kAnyBytes, kAlways, kDirect},
+};
+constexpr Algorithm kReduceScatterAlgorithms[] = {kDirect, kCentral};
+
+constexpr Rule kScanRules[] = {
+    {8, 16_KiB, kAlways, kFlat},
+    {kAnyRanks, kAnyBytes, kAlways, kDoubling},
+};
+constexpr Algorithm kScanAlgorithms[] = {kFlat, kDoubling};
+
+constexpr std::string_view kMessage = "bytes of the message";
+constexpr std::string_view kBlock = "bytes for one member";
+constexpr std::string_view kAllBlocks = "bytes for all members together";
+constexpr std::string_view kUnknown = "not used: members do not know each other's counts";
+
+// In the order of Collective.
+constexpr std::array<Selection, kCollectives> kSelections = {{
+    {Collective::kBarrier, "barrier", "0", kBarrierRules, kBarrierAlgorithms, {}},
+    {Collective::kBcast, "bcast", kMessage, kBcastRules, kBcastAlgorithms, {}},
+    {Collective::kGather, "gather", kBlock, kGatherRules, kGatherAlgorithms, {}},
+    {Collective::kGatherv, "gatherv", kUnknown, kGathervRules, kGathervAlgorithms, {}},
+    {Collective::kScatter, "scatter", kBlock, kGatherRules, kGatherAlgorithms, {}},
+    {Collective::kScatterv, "scatterv", kUnknown, kGathervRules, kGathervAlgorithms, {}},
+    {Collective::kAllgather, "allgather", kAllBlocks, kAllgatherRules, kAllgatherAlgorithms, {}},
+    {Collective::kAllgatherv,
+     "allgatherv",
+     kAllBlocks,
+     kAllgathervRules,
+     kAllgathervAlgorithms,
+     {}},
+    {Collective::kAlltoall, "alltoall", kBlock, kAlltoallRules, kAlltoallAlgorithms, {}},
+    {Collective::kAlltoallv, "alltoallv", kUnknown, kAlltoallvRules, kAlltoallvAlgorithms, {}},
+    {Collective::kReduce, "reduce", kMessage, kReduceRules, kReduceAlgorithms, {}},
+    {Collective::kAllreduce, "allreduce", kMessage, kAllreduceRules, kAllreduceAlgorithms,
+     kHalvingOnly},
+    {Collective::kReduceScatter,
+     "reduce_scatter",
+     kAllBlocks,
+     kReduceScatterRules,
+     kReduceScatterAlgorithms,
+     {}},
+    {Collective::kScan, "scan", kMessage, kScanRules, kScanAlgorithms, {}},
+    {Collective::kExscan, "exscan", kMessage, kScanRules, kScanAlgorithms, {}},
+}};
+
+struct Description {
+  std::string_view name;
+  std::string_view meaning;
+};
+
+// In the order of Algorithm.
+constexpr std::array<Description, kAlgorithms> kDescriptions = {{
+    {"flat", "every message goes straight to whom it is for, all at once"},
+    {"central", "through rank 0: fewest messages"},
+    {"binomial", "a tree of log2(size) levels"},
+    {"dissemination", "log2(size) rounds, a message per member and round"},
+    {"doubling", "log2(size) rounds, the whole message in each"},
+    {"bruck", "log2(size) rounds, many blocks in each"},
+    {"chain", "from member to member, in segments"},
+    {"ring", "size - 1 rounds between neighbours"},
+    {"pairwise", "every message goes straight to whom it is for, a few at a time"},
+    {"scatter_allgather", "pieces to all members, then a ring"},
+    {"direct", "member i reduces block i, in segments"},
+    {"halving", "recursive halving, then recursive doubling"},
+}};
+
+// Algorithm + 1 that the user asked for; 0: none.
+std::array<std::uint8_t, kCollectives> overrides{};
+
+bool fits(Rule::Only only, int ranks, bool commutative) {
+  if (only == Rule::Only::kAll) return true;
+  const bool power = (ranks & (ranks - 1)) == 0;
+  return commutative && (power || only == Rule::Only::kCommutative);
+}
+
+template <class Range>
+bool contains(const Range& range, Algorithm algorithm) {
+  return std::find(range.begin(), range.end(), algorithm) != range.end();
+}
+
+std::string listed(std::span<const Algorithm> algorithms) {
+  std::string text;
+  for (const Algorithm algorithm : algorithms) {
+    text += text.empty() ? "" : ", ";
+    text += name_of(algorithm);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::span<const Selection> selections() { return kSelections; }
+
+std::string_view name_of(Algorithm algorithm) {
+  return kDescriptions[static_cast<std::size_t>(algorithm)].name;
+}
+
+std::string_view meaning_of(Algorithm algorithm) {
+  return kDescriptions[static_cast<std::size_t>(algorithm)].meaning;
+}
+
+std::string_view name_of(Rule::Only only) {
+  switch (only) {
+    case Rule::Only::kCommutative:
+      return "commutative";
+    case Rule::Only::kCommutativePowersOfTwo:
+      return "commutative, 2^k ranks";
+    default:
+      return "any";
+  }
+}
+
+Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative) {
+  const auto index = static_cast<std::size_t>(collective);
+  const Selection& selection = kSelections[index];
+  if (overrides[index] != 0) [[unlikely]] {
+    const auto wanted = static_cast<Algorithm>(overrides[index] - 1);
+    if (commutative || !contains(selection.commutative_only, wanted)) return wanted;
+  }
+  for (const Rule& rule : selection.rules) {
+    if (ranks <= rule.ranks_max && bytes <= rule.bytes_max && fits(rule.only, ranks, commutative)) {
+      return rule.algorithm;
+    }
+  }
+  return selection.rules.back().algorithm;
+}
+
+std::string override_algorithm(std::string_view setting) {
+  constexpr std::string_view kPrefix = "TERN_COLL_";
+  const std::size_t equals = std::min(setting.find('='), setting.size());
+  const std::string_view value = setting.substr(std::min(equals + 1, setting.size()));
+  std::string name(setting.substr(0, equals));
+  if (name.starts_with(kPrefix)) name.erase(0, kPrefix.size());
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const Selection& selection : kSelections) {
+    if (selection.name != name) continue;
+    const auto found =
+        std::find_if(selection.algorithms.begin(), selection.algorithms.end(),
+                     [&](Algorithm algorithm) { return name_of(algorithm) == value; });
+    std::uint8_t& place = overrides[static_cast<std::size_t>(selection.collective)];
+    if (found == selection.algorithms.end() && value != "auto") {
+      return std::string(setting) + ": there is no such algorithm for " + name +
+             "; allowed are auto, " + listed(selection.algorithms) + ".";
+    }
+    place = value == "auto" ? 0 : static_cast<std::uint8_t>(static_cast<int>(*found) + 1);
+    return {};
+  }
+  std::string names;
+  for (const Selection& selection : kSelections) {
+    names += names.empty() ? "" : ", ";
+    names += selection.name;
+  }
+  return std::string(setting) + ": there is no such collective; allowed are " + names + ".";
+}
+
+}  // namespace tern::mpi::coll

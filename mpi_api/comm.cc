@@ -1,0 +1,57 @@
+// mpi_api/comm.cc - communicators as objects. Their MPI_ functions: comm_calls.cc and
+// comm_create.cc.
+#include "mpi_api/comm.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "mpi_api/bsend.h"
+#include "mpi_api/errhandler.h"
+#include "mpi_api/info.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+
+Comm::Comm(std::uint64_t context, Group* local, Group* remote)
+    : Object(Kind::kComm),
+      buffer(nullptr, [](BsendBuffer* unused) { delete unused; }),
+      rank_(local->rank()),
+      size_(local->size()),
+      remote_size_(remote == nullptr ? local->size() : remote->size()),
+      context_(context),
+      peers_(static_cast<Peer**>(
+          // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers.
+          std::calloc(static_cast<std::size_t>(std::max(remote_size_, 1)), sizeof(Peer*)))),
+      local_(local),
+      remote_(remote) {}
+
+Comm::~Comm() {
+  if (errhandler != nullptr) errhandler->release();
+  if (info != nullptr) info->release();
+  local_->release();
+  if (remote_ != nullptr) remote_->release();
+  std::free(peers_);
+}
+
+Peer& Comm::find_peer(int rank) {
+  const Group& group = remote_ == nullptr ? *local_ : *remote_;
+  Peer& found = engine().peer(group.member(rank));
+  peers_[rank] = &found;
+  return found;
+}
+
+Comm* make_comm(std::uint64_t context, Group* local, Group* remote) {
+  Comm* const comm = make<Comm>(context, local, remote);
+  if (comm == nullptr) {
+    local->release();
+    if (remote != nullptr) remote->release();
+  } else if (comm->peers_ == nullptr) {
+    comm->release();
+    return nullptr;
+  }
+  return comm;
+}
+
+int delete_attributes(Comm& comm) { return comm.attributes.remove_all(to_handle(&comm)); }
+
+}  // namespace tern::mpi

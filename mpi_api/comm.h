@@ -1,0 +1,81 @@
+// mpi_api/comm.h - communicators (MPI-5.0 chapter 7).
+//
+// A context id is 64 bits: the creating leader's number and that leader's counter, so that it is
+// unique without any agreement and never runs out. The lowest bit tells the plane:
+// point-to-point or collective.
+// Threading: under the entry lock. Failure: make_comm() gives nullptr when there is no memory.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "mpi_api/attributes.h"
+#include "mpi_api/group.h"
+#include "mpi_api/object.h"
+
+namespace tern::mpi {
+
+class BsendBuffer;  // bsend.h
+
+// Tags 0..kTagUb are the user's. Every one of them has a negative twin that is neither MPI_ANY_TAG
+// nor MPI_ANY_SOURCE: -3 - tag, for the library's own messages about it.
+inline constexpr int kTagUb = 0x7ffffffd;
+
+class Comm final : public Object {
+ public:
+  // Use make_comm().
+  Comm(std::uint64_t context, Group* local, Group* remote);
+  ~Comm() override;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }                // Local group.
+  int remote_size() const { return remote_size_; }  // Size of the group that ranks address.
+  bool is_inter() const { return remote_ != nullptr; }
+  Group& group() const { return *local_; }
+  Group* remote_group() const { return remote_; }
+
+  // The peer that point-to-point rank addresses (in the remote group of an intercommunicator).
+  Peer& peer(int rank) {
+    Peer* known = peers_[rank];
+    return known != nullptr ? *known : find_peer(rank);
+  }
+
+  std::uint64_t context() const { return context_; }                  // Point-to-point.
+  std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
+  // Where the context of a communicator that is being created without blocking will be written.
+  std::uint64_t* context_to_come() { return &context_; }
+  // Tag of the next collective on this communicator; all members draw it in the same order.
+  int next_collective_tag() { return static_cast<int>(collective_tag_++ & 0x7fffffffU); }
+
+  Errhandler* errhandler = nullptr;  // One reference is ours. nullptr: MPI_ERRORS_ARE_FATAL.
+  Attributes attributes;
+  std::string name;
+  Info* info = nullptr;  // Hints in force; one reference is ours; nullptr: none.
+  std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Comm_attach_buffer
+
+ private:
+  friend Comm* make_comm(std::uint64_t context, Group* local, Group* remote);
+  Peer& find_peer(int rank);
+
+  int rank_;
+  int size_;
+  int remote_size_;
+  std::uint64_t context_;
+  // calloc'ed: pages of peers never talked to take no memory.
+  Peer** peers_;
+  Group* local_;
+  Group* remote_;
+  std::uint32_t collective_tag_ = 0;
+};
+
+// A communicator over these groups, of each of which it takes over one reference (also on failure).
+// remote is nullptr for an intracommunicator; context has its lowest bit clear.
+Comm* make_comm(std::uint64_t context, Group* local, Group* remote);
+
+// Deletes all attributes, latest first. Returns what the program's delete function said when one
+// fails; the attributes that are left stay.
+int delete_attributes(Comm& comm);
+
+}  // namespace tern::mpi

@@ -1,0 +1,217 @@
+// mpi_api/comm_create.cc - MPI_Comm_dup, _idup, _split, _create and _create_group (MPI-5.0 section
+// 7.4.2). MPI_Comm_split_type: comm_split_type.cc.
+#include "mpi_api/comm_create.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "impl.h"
+#include "mpi_api/coll/internal.h"
+#include "mpi_api/comm_hints.h"
+#include "mpi_api/errhandler.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/request.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+namespace {
+
+int no_memory() { return fail(MPI_ERR_NO_MEM, "no memory is left for a communicator"); }
+
+// Takes over a reference of group. The new communicator has the error handler of the old one.
+int make_from(Comm& comm, std::uint64_t context, Group& group, Comm** newcomm) {
+  Comm* const made = make_comm(context, &group, nullptr);
+  if (made == nullptr) return no_memory();
+  set_errhandler(*made, comm.errhandler);
+  *newcomm = made;
+  return MPI_SUCCESS;
+}
+
+void discard(Comm& comm) {
+  // What the program's delete functions say does not matter: an error is being reported already.
+  (void)delete_attributes(comm);
+  comm.release();
+}
+
+// A copy with the context still to come: group, error handler and attributes, but not the hints.
+int make_twin(Comm& comm, std::uint64_t context, const Info* hints, Comm** newcomm) {
+  comm.group().retain();
+  Comm* made = nullptr;
+  if (const int error = make_from(comm, context, comm.group(), &made)) return error;
+  take_hints(*made, hints);
+  if (const int error = made->attributes.copy_from(comm.attributes, to_handle(&comm))) {
+    discard(*made);
+    return error;
+  }
+  *newcomm = made;
+  return MPI_SUCCESS;
+}
+
+int dup(Comm& comm, const Info* hints, Comm** newcomm) {
+  std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
+  if (const int error = coll::bcast_bytes(comm, &context, sizeof context, 0)) return error;
+  return make_twin(comm, context, hints, newcomm);
+}
+
+// The context has arrived in the new communicator (or never will).
+int twin_ready(void* newcomm, int error) {
+  static_cast<Comm*>(newcomm)->release();
+  return error;
+}
+
+int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
+  Comm* made = nullptr;
+  const std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
+  if (const int error = make_twin(comm, context, hints, &made)) return error;
+  made->retain();  // For the operation: a program that frees it too early must not break us.
+  *request =
+      coll::start_bcast_bytes(comm, made->context_to_come(), sizeof context, 0, twin_ready, made);
+  if (*request == nullptr) {
+    made->release();
+    discard(*made);
+    return no_memory();
+  }
+  *newcomm = made;
+  return MPI_SUCCESS;
+}
+
+// The members of group as ranks of comm.
+int translate(const Comm& comm, const Group& group, std::vector<int>& members) {
+  members.reserve(static_cast<std::size_t>(group.size()));
+  for (int i = 0; i < group.size(); ++i) {
+    const int rank = comm.group().find(group.member(i));
+    if (rank == MPI_UNDEFINED) {
+      return fail(MPI_ERR_GROUP,
+                  "the process at rank {} of group is not in comm; group must be a subset of the "
+                  "group of comm",
+                  i);
+    }
+    members.push_back(rank);
+  }
+  return MPI_SUCCESS;
+}
+
+int transfer(bool send, Comm& comm, int rank, int tag, std::uint64_t& context) {
+  const DataView data = DataView::bytes_at(&context, sizeof context);
+  tern::Request op;
+  if (send) {
+    engine().send(comm.peer(rank), {comm.collective_context(), comm.rank(), tag}, data,
+                  SendMode::kStandard, op);
+  } else {
+    engine().receive({comm.collective_context(), rank, tag}, data, op);
+  }
+  return wait_internal(op);
+}
+
+// Brings the context of members[0] to all members, without the other processes of comm: along a
+// binomial tree. `me` is this process's place in members.
+int share_context(Comm& comm, std::span<const int> members, int me, int tag,
+                  std::uint64_t& context) {
+  const int size = static_cast<int>(members.size());
+  const auto member = [members](int i) { return members[static_cast<std::size_t>(i)]; };
+  int step = 1;
+  while (step < size && (me & step) == 0) step *= 2;
+  if (me != 0) {
+    if (const int error = transfer(false, comm, member(me - step), tag, context)) return error;
+  }
+  for (step /= 2; step > 0; step /= 2) {
+    if (me + step >= size) continue;
+    if (const int error = transfer(true, comm, member(me + step), tag, context)) return error;
+  }
+  return MPI_SUCCESS;
+}
+
+// The group of `members` (ranks of comm), one reference the caller's.
+Group* subgroup(Comm& comm, std::span<const int> members) {
+  const int size = static_cast<int>(members.size());
+  bool same = size == comm.size();
+  for (int i = 0; same && i < size; ++i) same = members[static_cast<std::size_t>(i)] == i;
+  if (same) {
+    comm.group().retain();
+    return &comm.group();
+  }
+  std::vector<ProcessId> ids;
+  ids.reserve(members.size());
+  for (const int rank : members) ids.push_back(comm.group().member(rank));
+  return make_group(std::move(ids), comm.group().self());
+}
+
+}  // namespace
+
+int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm) {
+  Group* const group = subgroup(comm, members);
+  return group == nullptr ? no_memory() : make_from(comm, context, *group, newcomm);
+}
+
+namespace impl {
+
+int comm_dup(Comm* comm, Comm** newcomm) { return dup(*comm, nullptr, newcomm); }
+
+int comm_dup_with_info(Comm* comm, Info* info, Comm** newcomm) { return dup(*comm, info, newcomm); }
+
+int comm_idup(Comm* comm, Comm** newcomm, Request** request) {
+  return idup(*comm, nullptr, newcomm, request);
+}
+
+int comm_idup_with_info(Comm* comm, Info* info, Comm** newcomm, Request** request) {
+  return idup(*comm, info, newcomm, request);
+}
+
+int comm_split(Comm* comm, int color, int key, Comm** newcomm) {
+  // Everybody offers a context; that of the new rank 0 is used.
+  struct Choice {
+    int color;
+    int key;
+    std::uint64_t context;
+  };
+  const Choice mine{color, key, new_context()};
+  std::vector<Choice> all(static_cast<std::size_t>(comm->size()));
+  if (const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data())) return error;
+  *newcomm = nullptr;
+  if (color == MPI_UNDEFINED) return MPI_SUCCESS;
+
+  const auto choice = [&all](int rank) -> const Choice& {
+    return all[static_cast<std::size_t>(rank)];
+  };
+  std::vector<int> members;
+  for (int rank = 0; rank < comm->size(); ++rank) {
+    if (choice(rank).color == color) members.push_back(rank);
+  }
+  std::ranges::stable_sort(members, {}, [&](int rank) { return choice(rank).key; });
+  return derive_comm(*comm, members, choice(members[0]).context, newcomm);
+}
+
+int comm_create(Comm* comm, Group* group, Comm** newcomm) {
+  // Several disjoint groups may be passed at once. A process whose arguments are wrong takes part
+  // all the same, offering no context, so that the others get an error and do not wait for ever.
+  std::vector<int> members;
+  const int wrong = translate(*comm, *group, members);
+  const std::uint64_t mine = wrong == MPI_SUCCESS ? new_context() : 0;
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(comm->size()));
+  const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data());
+  if (wrong != MPI_SUCCESS) return wrong;
+  if (error != MPI_SUCCESS) return error;
+  *newcomm = nullptr;
+  if (group->rank() == MPI_UNDEFINED) return MPI_SUCCESS;
+  const std::uint64_t context = all[static_cast<std::size_t>(members[0])];
+  if (context == 0) {
+    return fail(MPI_ERR_GROUP, "rank {} of comm, the first of group, has passed a wrong group",
+                members[0]);
+  }
+  return derive_comm(*comm, members, context, newcomm);
+}
+
+int comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
+  *newcomm = nullptr;
+  if (group->rank() == MPI_UNDEFINED) return MPI_SUCCESS;
+  std::vector<int> members;
+  if (const int error = translate(*comm, *group, members)) return error;
+  std::uint64_t context = group->rank() == 0 ? new_context() : 0;
+  // On the plane of collectives no receive has wildcards, and collectives use no negative tags.
+  const int error = share_context(*comm, members, group->rank(), -3 - tag, context);
+  if (error != MPI_SUCCESS) return error;
+  return derive_comm(*comm, members, context, newcomm);
+}
+
+}  // namespace impl
+}  // namespace tern::mpi

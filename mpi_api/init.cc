@@ -1,0 +1,247 @@
+// mpi_api/init.cc - MPI_Init and MPI_Finalize (MPI-5.0 section 11.2): wire-up, engine, predefined
+// objects.
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+
+#include "core/config.h"
+#include "impl.h"
+#include "mpi_api/attributes.h"
+#include "mpi_api/bsend.h"
+#include "mpi_api/coll/selection.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/datatype.h"
+#include "mpi_api/entry.h"
+#include "mpi_api/errhandler.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/fabrics.h"
+#include "mpi_api/group.h"
+#include "mpi_api/info.h"
+#include "mpi_api/message.h"
+#include "mpi_api/op.h"
+#include "mpi_api/request.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+
+Runtime the_runtime;
+
+namespace {
+
+// Between the engine, which wants cards, and the wire-up service, which has them.
+class CardDesk final : public CardSource, private spawn::WireUpSink {
+ public:
+  explicit CardDesk(spawn::WireUp& wireup) : wireup_(wireup) {}
+
+  void request_card(const ProcessId& id) override {
+    if (id.job != wireup_.info().job_id) {
+      return engine().on_card(id, {}, "it belongs to another job, which has not been connected");
+    }
+    wireup_.request_card(static_cast<int>(id.rank));
+  }
+  int poll() override { return wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this); }
+  int pending_fd() const override { return wireup_.event_fd(); }
+
+  void start_barrier() {
+    barrier_done_ = false;
+    wireup_.start_barrier();
+  }
+  bool barrier_over() const { return barrier_done_ || lost_; }
+
+ private:
+  void on_card(int rank, std::span<const std::byte> card, std::string_view why) override {
+    const ProcessId id{wireup_.info().job_id, static_cast<std::uint64_t>(rank)};
+    engine().on_card(id, {reinterpret_cast<const char*>(card.data()), card.size()}, why);
+  }
+  void on_barrier_done() override { barrier_done_ = true; }
+  void on_lost() override { lost_ = true; }
+
+  spawn::WireUp& wireup_;
+  bool barrier_done_ = false;
+  bool lost_ = false;
+};
+
+std::unique_ptr<CardDesk> card_desk;
+
+// A variable that is a number or "auto".
+std::uint32_t number_or(const Config& config, std::string_view name, std::uint32_t automatic) {
+  const std::string_view text = config.text(name);
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? value : automatic;
+}
+
+WaitPolicy wait_policy(const Config& config, const spawn::LaunchInfo& info) {
+  // Ranks that are bound see their own cores only; then the host's count is what they share.
+  const int cores = std::max(usable_cores(), static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  WaitPolicy policy = wait_policy_for(info.local_size, cores);
+  policy.spin_us = number_or(config, "TERN_SPIN_US", policy.spin_us);
+  policy.yield_us = number_or(config, "TERN_YIELD_US", policy.yield_us);
+  return policy;
+}
+
+thread_local int dropped_levels = 0;
+
+void enter_thread_level(int level) {
+  the_runtime.thread_level = level;
+  the_runtime.main_thread = std::this_thread::get_id();
+  entry_state.threaded = level == MPI_THREAD_MULTIPLE;
+  if (!entry_state.threaded) return;
+  engine().wait_state().before_idle = [] { dropped_levels = release_entry_fully(); };
+  engine().wait_state().after_idle = [] { reacquire_entry(dropped_levels); };
+}
+
+void make_predefined_objects() {
+  make_predefined_groups();
+  make_predefined_infos();
+  make_predefined_datatypes();
+  make_predefined_ops();
+  make_predefined_messages();
+}
+
+Comm* make_predefined_comm(MPI_Comm handle, std::uint64_t context, Group* group, const char* name) {
+  Comm* const comm = make<Comm>(context, group, nullptr);
+  comm->make_predefined(reinterpret_cast<std::uintptr_t>(handle));
+  comm->name = name;
+  set_errhandler(*comm, &initial_errhandler());
+  return comm;
+}
+
+void warn(const Config& config, const std::vector<std::string>& warnings, int rank) {
+  if (rank != 0 || !config.flag("TERN_WARNINGS")) return;
+  for (const std::string& warning : warnings) {
+    std::fprintf(stderr, "tern: warning: %s\n", warning.c_str());
+  }
+}
+
+void choose_algorithms(const Config& config, std::vector<std::string>& warnings) {
+  for (const Config::Setting& setting : config.settings()) {
+    if (setting.variable->name != "TERN_COLL_") continue;
+    std::string problem = coll::override_algorithm(setting.value);
+    if (!problem.empty()) warnings.push_back(std::move(problem));
+  }
+}
+
+// Undoes what start_up() did before it failed.
+int give_up(int error) {
+  the_runtime.engine.reset();
+  card_desk.reset();
+  the_runtime.wireup.reset();
+  return error;
+}
+
+int start_up(int thread_level) {
+  if (the_runtime.was_initialized) {
+    return fail(MPI_ERR_OTHER, "MPI was initialized {}; MPI_Init may be called once per process",
+                the_runtime.finalized ? "and finalized before" : "already");
+  }
+  std::string why;
+  the_runtime.wireup = spawn::make_wireup(why);
+  if (the_runtime.wireup == nullptr) return fail(MPI_ERR_OTHER, "{}", why);
+  const spawn::LaunchInfo& info = the_runtime.wireup->info();
+
+  std::vector<std::string> warnings;
+  const Config config = Config::read(environ, warnings);
+  choose_algorithms(config, warnings);
+  warn(config, warnings, info.rank);
+  entry_state.checks = config.flag("TERN_CHECKS");
+
+  card_desk = std::make_unique<CardDesk>(*the_runtime.wireup);
+  const EngineOptions options{config.number("TERN_EAGER_MAX"), wait_policy(config, info)};
+  the_runtime.engine = std::make_unique<Engine>(info.id(), *card_desk, options);
+  HostIdentity host = HostIdentity::read();
+  if (const int error = add_fabrics(engine(), config, host); error != MPI_SUCCESS)
+    return give_up(error);
+  const std::string card = engine().make_card(std::move(host)).encode();
+  if (the_runtime.wireup->put_card(std::as_bytes(std::span(card)))) {
+    return give_up(fail(MPI_ERR_OTHER,
+                        "the launcher did not take this rank's business card; is it "
+                        "still running?"));
+  }
+  // Contexts 0 and 2 (lowest bit clear) are the world's and the self communicator's; new ones begin
+  // at 4 in the space of this process's number, which is unique in the job.
+  the_runtime.leader_number = static_cast<std::uint64_t>(info.rank) + 1;
+  make_predefined_objects();
+  the_runtime.world = make_predefined_comm(
+      MPI_COMM_WORLD, 0, make<Group>(info.job_id, info.size, info.rank), "MPI_COMM_WORLD");
+  the_runtime.self =
+      make_predefined_comm(MPI_COMM_SELF, 2, make_group({info.id()}, info.id()), "MPI_COMM_SELF");
+  enter_thread_level(thread_level);
+  the_runtime.was_initialized = true;
+  entry_state.initialized.store(true, std::memory_order_release);
+  return MPI_SUCCESS;
+}
+
+void destroy_comm(Comm*& comm) {
+  comm->retire_predefined();
+  comm->release();
+  comm = nullptr;
+}
+
+int shut_down() {
+  const EntryGuard guard("MPI_Finalize");
+  // First of all, so that libraries can clean up by MPI calls (section 11.2.4).
+  if (const int error = delete_attributes(*the_runtime.self); error != MPI_SUCCESS) return error;
+  finish_buffered_sends();
+  finish_freed_sends();
+  engine().wait_until([] { return engine().drained(); });
+  // Nobody leaves while somebody else may still need an answer from it.
+  if (the_runtime.wireup->info().size > 1) {
+    card_desk->start_barrier();
+    engine().wait_until([] { return card_desk->barrier_over(); });
+  }
+  delete_attributes(*the_runtime.world);
+  entry_state.initialized.store(false, std::memory_order_release);
+  entry_state.checks = true;  // Calls from now on are mistakes, whatever TERN_CHECKS says.
+  destroy_comm(the_runtime.self);
+  destroy_comm(the_runtime.world);
+  constexpr std::chrono::seconds kGoodbye{10};
+  the_runtime.wireup->finalize(kGoodbye);
+  the_runtime.engine.reset();
+  card_desk.reset();
+  the_runtime.wireup.reset();
+  the_runtime.finalized = true;
+  return MPI_SUCCESS;
+}
+
+// These entry points are forwarded as they are, so they invoke the error handler themselves.
+int raised(int error, const char* function) {
+  return error == MPI_SUCCESS ? error : raise_default(error, function);
+}
+
+}  // namespace
+
+std::uint64_t new_context() {
+  // The lowest bit is the plane; the counter has 31 bits of its own.
+  return (the_runtime.leader_number << 32) | (std::uint64_t{++the_runtime.context_count} << 1);
+}
+
+namespace impl {
+
+// These two raise their errors themselves: their entry points run before there is an error handler
+// other than the initial one.
+int init(int*, char***) { return raised(start_up(MPI_THREAD_SINGLE), "MPI_Init"); }
+
+int init_thread(int*, char***, int required, int* provided) {
+  if (required != MPI_THREAD_SINGLE && required != MPI_THREAD_FUNNELED &&
+      required != MPI_THREAD_SERIALIZED && required != MPI_THREAD_MULTIPLE) {
+    return raised(fail(MPI_ERR_ARG,
+                       "argument `required` is {}; allowed are MPI_THREAD_SINGLE, "
+                       "MPI_THREAD_FUNNELED, MPI_THREAD_SERIALIZED and MPI_THREAD_MULTIPLE",
+                       required),
+                  "MPI_Init_thread");
+  }
+  const int error = start_up(required);
+  if (error == MPI_SUCCESS && provided != nullptr) *provided = required;
+  return raised(error, "MPI_Init_thread");
+}
+
+int finalize() {
+  if (!is_initialized()) return raise_uninitialized("MPI_Finalize");
+  return raised(shut_down(), "MPI_Finalize");
+}
+
+}  // namespace impl
+}  // namespace tern::mpi

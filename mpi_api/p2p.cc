@@ -1,0 +1,222 @@
+// mpi_api/p2p.cc - blocking, non-blocking and persistent sends and receives (MPI-5.0 sections 3.2,
+// 3.4, 3.7 and 3.9). Buffered sends are in bsend.cc, combined ones in sendrecv.cc.
+#include "mpi_api/p2p.h"
+
+#include "impl.h"
+#include "mpi_api/bsend.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+namespace {
+
+// An operation with MPI_PROC_NULL: done, and its status says so (section 3.10).
+void complete_null(tern::Request& op) {
+  op.reset();
+  op.envelope = {0, MPI_PROC_NULL, MPI_ANY_TAG};
+  op.done = true;
+  if (op.on_done != nullptr) op.on_done(op);
+}
+
+int no_memory() { return fail(MPI_ERR_NO_MEM, "there is no memory left for a request"); }
+
+// The common end of MPI_I... and MPI_..._init.
+int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count count,
+          Datatype& datatype, int rank, int tag, Comm& comm, Request** request) {
+  auto* const made = make<P2pRequest>(transfer, buffer, count, datatype, rank, tag, comm);
+  if (made == nullptr) return no_memory();
+  made->persistent = persistent;
+  made->active = false;
+  if (!persistent) {
+    if (const int error = made->start(); error != MPI_SUCCESS) {
+      made->release();
+      return error;
+    }
+  }
+  *request = made;
+  return MPI_SUCCESS;
+}
+
+}  // namespace
+
+P2pRequest::P2pRequest(Transfer transfer, const void* buffer, MPI_Count count, Datatype& datatype,
+                       int rank, int tag, Comm& communicator)
+    : datatype_(&datatype), rank_(rank), tag_(tag), transfer_(transfer) {
+  op.data = view(buffer, count, datatype);
+  plain = true;
+  comm = &communicator;
+  communicator.retain();
+  if (!datatype.predefined()) datatype.retain();
+}
+
+P2pRequest::~P2pRequest() {
+  if (!datatype_->predefined()) datatype_->release();
+}
+
+int P2pRequest::start() {
+  active = true;
+  op.done = false;
+  switch (transfer_) {
+    case Transfer::kReceive:
+      if (rank_ == MPI_PROC_NULL) {
+        complete_null(op);
+      } else {
+        op.envelope = {comm->context(), rank_, tag_};
+        engine().receive(op);
+      }
+      return MPI_SUCCESS;
+    case Transfer::kBufferedSend:
+      op.reset();
+      op.done = true;
+      return start_buffered();
+    default:
+      start_send(
+          op.data, rank_, tag_, *comm,
+          transfer_ == Transfer::kSynchronousSend ? SendMode::kSynchronous : SendMode::kStandard,
+          op);
+      return MPI_SUCCESS;
+  }
+}
+
+int P2pRequest::start_buffered() {
+  const int error = send_buffered(op.data, rank_, tag_, *comm);
+  active = error == MPI_SUCCESS;
+  return error;
+}
+
+int P2pRequest::result(MPI_Status& status) {
+  if (transfer_ == Transfer::kReceive) {
+    set_receive_status(status, op);
+  } else {
+    set_status(status, MPI_ANY_SOURCE, MPI_ANY_TAG, 0, op.outcome == Outcome::kCancelled);
+  }
+  return op.outcome == Outcome::kOk ? MPI_SUCCESS : error_of(op);
+}
+
+void P2pRequest::cancel() {
+  if (transfer_ == Transfer::kReceive) {
+    engine().cancel_receive(op);
+  } else if (transfer_ != Transfer::kBufferedSend) {
+    engine().cancel_send(op);
+  }
+}
+
+void start_send(const DataView& data, int dest, int tag, Comm& comm, SendMode mode,
+                tern::Request& op) {
+  if (dest == MPI_PROC_NULL) return complete_null(op);
+  engine().send(comm.peer(dest), {comm.context(), comm.rank(), tag}, data, mode, op);
+}
+
+void start_receive(const DataView& data, int source, int tag, Comm& comm, tern::Request& op) {
+  if (source == MPI_PROC_NULL) return complete_null(op);
+  engine().receive({comm.context(), source, tag}, data, op);
+}
+
+int send_blocking(const void* buffer, MPI_Count count, Datatype& datatype, int dest, int tag,
+                  Comm& comm, SendMode mode) {
+  if (dest == MPI_PROC_NULL) return MPI_SUCCESS;
+  const DataView data = view(buffer, count, datatype);
+  Peer& peer = comm.peer(dest);
+  const Envelope envelope{comm.context(), comm.rank(), tag};
+  if (mode == SendMode::kStandard) [[likely]] {
+    const std::byte* const run = data.run();
+    if (run != nullptr && engine().send_now(peer, envelope, run, data.bytes())) return MPI_SUCCESS;
+  }
+  tern::Request op;
+  engine().send(peer, envelope, data, mode, op);
+  return wait_internal(op);
+}
+
+namespace impl {
+
+int send(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm) {
+  return send_blocking(buf, count, *datatype, dest, tag, *comm, SendMode::kStandard);
+}
+
+// A ready send may rely on the posted receive; the eager and rendezvous protocols need no such
+// help.
+int rsend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm) {
+  return send_blocking(buf, count, *datatype, dest, tag, *comm, SendMode::kStandard);
+}
+
+int ssend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm) {
+  return send_blocking(buf, count, *datatype, dest, tag, *comm, SendMode::kSynchronous);
+}
+
+int recv(void* buf, MPI_Count count, Datatype* datatype, int source, int tag, Comm* comm,
+         MPI_Status* status) {
+  tern::Request op;
+  start_receive(view(buf, count, *datatype), source, tag, *comm, op);
+  const int error = wait_internal(op);
+  if (status != MPI_STATUS_IGNORE) set_receive_status(*status, op);
+  return error;
+}
+
+int isend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+          Request** request) {
+  if (dest == MPI_PROC_NULL) {
+    *request = completed_send();
+    return MPI_SUCCESS;
+  }
+  // A message that leaves at once needs no request of its own.
+  const DataView data = view(buf, count, *datatype);
+  if (const std::byte* const run = data.run();
+      run != nullptr && engine().send_now(comm->peer(dest), {comm->context(), comm->rank(), tag},
+                                          run, data.bytes())) {
+    *request = completed_send();
+    return MPI_SUCCESS;
+  }
+  return begin(Transfer::kSend, false, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int irsend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+           Request** request) {
+  return isend(buf, count, datatype, dest, tag, comm, request);
+}
+
+int issend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+           Request** request) {
+  return begin(Transfer::kSynchronousSend, false, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int ibsend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+           Request** request) {
+  return begin(Transfer::kBufferedSend, false, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int irecv(void* buf, MPI_Count count, Datatype* datatype, int source, int tag, Comm* comm,
+          Request** request) {
+  if (source == MPI_PROC_NULL) {
+    *request = completed_proc_null();
+    return MPI_SUCCESS;
+  }
+  return begin(Transfer::kReceive, false, buf, count, *datatype, source, tag, *comm, request);
+}
+
+int send_init(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+              Request** request) {
+  return begin(Transfer::kSend, true, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int rsend_init(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+               Request** request) {
+  return begin(Transfer::kSend, true, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int ssend_init(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+               Request** request) {
+  return begin(Transfer::kSynchronousSend, true, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int bsend_init(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
+               Request** request) {
+  return begin(Transfer::kBufferedSend, true, buf, count, *datatype, dest, tag, *comm, request);
+}
+
+int recv_init(void* buf, MPI_Count count, Datatype* datatype, int source, int tag, Comm* comm,
+              Request** request) {
+  return begin(Transfer::kReceive, true, buf, count, *datatype, source, tag, *comm, request);
+}
+
+}  // namespace impl
+}  // namespace tern::mpi

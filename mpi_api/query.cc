@@ -1,0 +1,141 @@
+// mpi_api/query.cc - see query.h.
+#include "mpi_api/query.h"
+
+#include <unistd.h>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/card.h"
+#include "core/config.h"
+#include "core/wait.h"
+#include "mpi.h"
+#include "mpi_api/coll/selection.h"
+#include "mpi_api/fabrics.h"
+
+namespace tern::mpi {
+namespace {
+
+// Where the rows go.
+class Table {
+ public:
+  Table(tern_row_function* row, void* context) : row_(row), context_(context) {}
+  void add(std::initializer_list<std::string> fields) const {
+    std::vector<const char*> pointers;
+    for (const std::string& field : fields) pointers.push_back(field.c_str());
+    row_(context_, static_cast<int>(pointers.size()), pointers.data());
+  }
+
+ private:
+  tern_row_function* row_;
+  void* context_;
+};
+
+Config read_config() {
+  std::vector<std::string> warnings;
+  return Config::read(environ, warnings);
+}
+
+void build(const Table& table) {
+  table.add({"property", "value"});
+  table.add({"Tern version", TERN_VERSION});
+  table.add({"MPI standard", std::to_string(MPI_VERSION) + "." + std::to_string(MPI_SUBVERSION)});
+  table.add(
+      {"MPI ABI", std::to_string(MPI_ABI_VERSION) + "." + std::to_string(MPI_ABI_SUBVERSION)});
+  table.add({"wire version", std::to_string(kWireVersion)});
+  table.add({"compiler", __VERSION__});
+  table.add({"usable cores", std::to_string(usable_cores())});
+}
+
+void list_variables(const Table& table) {
+  table.add({"name", "value", "origin", "default", "meaning"});
+  const Config config = read_config();
+  for (const Variable& variable : variables()) {
+    if (variable.internal) continue;
+    bool shown = false;
+    for (const Config::Setting& setting : config.settings()) {
+      if (setting.variable != &variable) continue;
+      table.add({std::string(variable.name), setting.value,
+                 setting.from_user ? "environment" : "default", std::string(variable.default_text),
+                 std::string(variable.meaning)});
+      shown = true;
+    }
+    if (!shown) {
+      table.add({std::string(variable.name), "", "default", std::string(variable.default_text),
+                 std::string(variable.meaning)});
+    }
+  }
+}
+
+void list_fabrics(const Table& table) {
+  table.add({"fabric", "usable", "detail"});
+  for (const FabricReport& report : report_fabrics(read_config())) {
+    table.add({report.name, report.usable ? "yes" : "no", report.detail});
+  }
+}
+
+std::string limit(std::size_t value, std::size_t any) {
+  return value == any ? "any" : "<= " + std::to_string(value);
+}
+
+void list_collectives(const Table& table) {
+  table.add({"collective", "ranks", "bytes", "operation", "algorithm", "bytes means"});
+  for (const coll::Selection& selection : coll::selections()) {
+    for (const coll::Rule& rule : selection.rules) {
+      table.add({std::string(selection.name),
+                 limit(static_cast<std::size_t>(rule.ranks_max), coll::kAnyRanks),
+                 limit(rule.bytes_max, coll::kAnyBytes), std::string(coll::name_of(rule.only)),
+                 std::string(coll::name_of(rule.algorithm)), std::string(selection.bytes)});
+    }
+  }
+}
+
+void list_algorithms(const Table& table) {
+  table.add({"collective", "algorithm", "meaning"});
+  for (const coll::Selection& selection : coll::selections()) {
+    for (const coll::Algorithm algorithm : selection.algorithms) {
+      table.add({std::string(selection.name), std::string(coll::name_of(algorithm)),
+                 std::string(coll::meaning_of(algorithm))});
+    }
+  }
+}
+
+struct Topic {
+  std::string_view name;
+  std::string_view meaning;
+  void (*list)(const Table&);
+};
+
+void list_topics(const Table& table);
+
+constexpr Topic kTopics[] = {
+    {"build", "versions and how the library was built", build},
+    {"variables", "all TERN_ variables: value, origin, default, meaning", list_variables},
+    {"fabrics", "the fabrics of this build, whether they can be used here, and why not",
+     list_fabrics},
+    {"collectives", "which algorithm a collective uses for which sizes", list_collectives},
+    {"algorithms", "what TERN_COLL_<OPERATION> may be set to", list_algorithms},
+    {"topics", "this list", list_topics},
+};
+
+void list_topics(const Table& table) {
+  table.add({"topic", "meaning"});
+  for (const Topic& topic : kTopics)
+    table.add({std::string(topic.name), std::string(topic.meaning)});
+}
+
+}  // namespace
+}  // namespace tern::mpi
+
+extern "C" __attribute__((visibility("default"))) int tern_query(const char* topic,
+                                                                 tern_row_function* row,
+                                                                 void* context) {
+  for (const auto& known : tern::mpi::kTopics) {
+    if (known.name != topic) continue;
+    known.list(tern::mpi::Table(row, context));
+    return 0;
+  }
+  return -1;
+}

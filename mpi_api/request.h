@@ -1,0 +1,75 @@
+// mpi_api/request.h - MPI requests: one base for point-to-point, collective, generalized ones.
+//
+// Whatever the kind, `op.done` says that the operation has finished; start/finish differ.
+#pragma once
+#include "core/request.h"
+#include "mpi_api/object.h"
+
+namespace tern::mpi {
+
+class Request : public Object {
+ public:
+  Request() : Object(Kind::kRequest) {}
+  ~Request() override;
+
+  bool done() const { return op.done; }
+
+  // Starts an inactive persistent request again. Only called on requests of such kinds.
+  virtual int start();
+  // What MPI_Test/MPI_Wait report of a finished operation: fills status (never nullptr; all but
+  // MPI_ERROR) and returns the operation's error class. Called once per start, and any number of
+  // times by MPI_Request_get_status before that (so it must not change anything).
+  virtual int result(MPI_Status& status);
+  // MPI_Cancel. Default: nothing to cancel.
+  virtual void cancel() {}
+  // Called once when a Wait/Test consumes the completion of the operation (generalized requests
+  // call the user's free function here). Returns an MPI error class.
+  virtual int consumed() { return MPI_SUCCESS; }
+
+  // The engine's part; kinds without one only use op.done.
+  struct Operation final : tern::Request {
+    explicit Operation(mpi::Request& request) : owner(&request) {}
+    mpi::Request* owner;
+  };
+  Operation op{*this};
+  Comm* comm = nullptr;  // Whose error handler errors go to; one reference is ours, may be nullptr.
+  bool persistent = false;
+  bool active = true;  // Persistent requests: between start and completion.
+  bool freed = false;  // MPI_Request_free was called: destroyed when done.
+  // result() tells nothing but op.outcome to those who want no status, and consumed() does nothing:
+  // the common case, for which the Wait family need not ask.
+  bool plain = false;
+  bool shared = false;  // completed_send() and the like: never destroyed, never changed.
+};
+
+// Statuses. An "empty" status is that of a null or inactive request (MPI-5.0 section 3.7.3).
+void set_empty(MPI_Status& status);
+void set_status(MPI_Status& status, int source, int tag, MPI_Count bytes, bool cancelled);
+MPI_Count status_bytes(const MPI_Status& status);
+void set_status_bytes(MPI_Status& status, MPI_Count bytes);
+bool status_cancelled(const MPI_Status& status);
+void set_status_cancelled(MPI_Status& status, bool cancelled);
+
+// Blocks until op is done: the end of every blocking call that has its operation on the stack.
+// Returns the error class, its sentence kept by fail().
+int wait_internal(tern::Request& op);
+
+// The MPI error class of a finished engine operation, its sentence kept by fail().
+int error_of(const tern::Request& op);
+
+// Waits for the sends whose requests were freed before they completed; MPI_Finalize.
+void finish_freed_sends();
+
+// One turn of progress for calls that test without waiting. Where ranks outnumber cores, a program
+// that tests in a loop would keep the rank that it waits for off the core: it yields.
+void poll_once();
+
+// Status fields of a finished receive.
+void set_receive_status(MPI_Status& status, const tern::Request& op);
+
+// Requests that are complete from the start and shared by all who need one: a send that left at
+// once, and any operation with MPI_PROC_NULL.
+Request* completed_send();
+Request* completed_proc_null();
+
+}  // namespace tern::mpi

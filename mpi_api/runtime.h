@@ -1,0 +1,37 @@
+// mpi_api/runtime.h - the process's MPI state between MPI_Init and MPI_Finalize.
+//
+// Owned by init.cc, the only file that names concrete fabrics.
+#pragma once
+#include <memory>
+#include <thread>
+
+#include "core/engine.h"
+#include "mpi_api/object.h"
+#include "spawn/wireup.h"
+
+namespace tern::mpi {
+
+struct Runtime {
+  std::unique_ptr<spawn::WireUp> wireup;
+  std::unique_ptr<Engine> engine;
+  Comm* world = nullptr;
+  Comm* self = nullptr;
+  int thread_level = MPI_THREAD_SINGLE;
+  std::uint64_t leader_number = 0;  // High half of the context ids that this process creates.
+  std::uint32_t context_count = 0;
+  std::thread::id main_thread;   // The one that called MPI_Init.
+  bool was_initialized = false;  // MPI_Init has returned once.
+  bool finalized = false;
+};
+
+// Exists always; engine, wireup and communicators only while is_initialized().
+extern Runtime the_runtime;
+inline Runtime& runtime() { return the_runtime; }
+// Precondition: is_initialized().
+inline Engine& engine() { return *the_runtime.engine; }
+
+// A context id that no other communicator has (lowest bit clear). Drawn by the process that will be
+// the leader (rank 0) of the new communicator, which tells the others.
+std::uint64_t new_context();
+
+}  // namespace tern::mpi

@@ -1,0 +1,258 @@
+// mpi_api/wait.cc - completion of requests: the Wait and Test families, MPI_Start, MPI_Cancel,
+// MPI_Request_free (MPI-5.0 sections 3.7.3, 3.7.5, 3.7.6, 3.8.4 and 3.9).
+//
+// These functions raise errors themselves, because the error belongs to the request's communicator.
+#include "impl.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/request.h"
+#include "mpi_api/request_search.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+namespace {
+
+// Consumes a finished request: status (all but MPI_ERROR), error class, and the handle's end.
+int consume(MPI_Request* handle, MPI_Status* status) {
+  Request* const request = to_request(*handle);
+  int error = MPI_SUCCESS;
+  if (status != MPI_STATUS_IGNORE || !request->plain || request->op.outcome != Outcome::kOk) {
+    MPI_Status unwanted;
+    error = request->result(status != MPI_STATUS_IGNORE ? *status : unwanted);
+    const int consumed = request->consumed();
+    if (error == MPI_SUCCESS) error = consumed;
+  }
+  if (request->persistent) {
+    request->active = false;
+    return error;
+  }
+  *handle = MPI_REQUEST_NULL;
+  if (!request->shared) request->release();
+  return error;
+}
+
+// A communicator that must outlive the request that names it, for raising its error.
+class HeldComm {
+ public:
+  explicit HeldComm(const Request* request) : comm_(request != nullptr ? request->comm : nullptr) {
+    if (comm_ != nullptr) comm_->retain();
+  }
+  ~HeldComm() {
+    if (comm_ != nullptr) comm_->release();
+  }
+  HeldComm(const HeldComm&) = delete;
+  HeldComm& operator=(const HeldComm&) = delete;
+  Comm* get() const { return comm_; }
+
+ private:
+  Comm* comm_;
+};
+
+// Consumes one request and raises its error: the end of MPI_Wait, MPI_Test, ...any.
+int finish_one(MPI_Request* handle, MPI_Status* status, const char* function) {
+  const Request* const request = to_request(*handle);
+  if (request->plain && request->op.outcome == Outcome::kOk) [[likely]]
+    return consume(handle, status);
+  const HeldComm comm(request);
+  return raise_for(comm.get(), consume(handle, status), function);
+}
+
+// Consumes requests indices[0..count) (all finished) of a family that reports MPI_ERR_IN_STATUS.
+template <class Index>
+int finish_many(int count, Index index, MPI_Request handles[], MPI_Status statuses[],
+                const char* function) {
+  int first_error = MPI_SUCCESS;
+  Comm* failed = nullptr;
+  for (int i = 0; i < count; ++i) {
+    MPI_Request* const handle = &handles[index(i)];
+    MPI_Status* const status = statuses != MPI_STATUSES_IGNORE ? &statuses[i] : nullptr;
+    Request* const request = to_request(*handle);
+    int error = MPI_SUCCESS;
+    if (is_inactive(request)) {
+      if (status != nullptr) set_empty(*status);
+    } else {
+      Comm* const comm = request->comm;
+      if (request->op.outcome != Outcome::kOk && comm != nullptr && failed == nullptr) {
+        comm->retain();
+        failed = comm;
+      }
+      error = consume(handle, status);
+    }
+    if (status != nullptr) status->MPI_ERROR = error;
+    if (first_error == MPI_SUCCESS) first_error = error;
+  }
+  int result = MPI_SUCCESS;
+  if (first_error != MPI_SUCCESS) {
+    const std::string why(last_failure(first_error));
+    result = raise_for(failed, fail(MPI_ERR_IN_STATUS, "{}", why), function);
+  }
+  if (failed != nullptr) failed->release();
+  return result;
+}
+
+// Sends that MPI_Request_free left in flight.
+int freed_sends = 0;
+
+// MPI_Request_free of an operation in flight: whoever completes it destroys it.
+void destroy_when_done(tern::Request& op) {
+  if (op.is_send) --freed_sends;
+  static_cast<Request::Operation&>(op).owner->release();
+}
+
+int start_one(Request& request) {
+  if (!request.persistent) {
+    return fail(MPI_ERR_REQUEST,
+                "the request is not persistent; only requests made by an MPI_..._init "
+                "function can be started");
+  }
+  if (request.active) {
+    return fail(MPI_ERR_REQUEST,
+                "the request is active already; complete it before starting it again");
+  }
+  return request.start();
+}
+
+}  // namespace
+
+void finish_freed_sends() {
+  engine().wait_until([] { return freed_sends == 0; });
+}
+
+namespace impl {
+
+int wait(MPI_Request* request, MPI_Status* status) {
+  const Request* const waited = to_request(*request);
+  if (is_inactive(waited)) {
+    if (status != MPI_STATUS_IGNORE) set_empty(*status);
+    return MPI_SUCCESS;
+  }
+  engine().wait_until([waited] { return waited->done(); });
+  return finish_one(request, status, "MPI_Wait");
+}
+
+int test(MPI_Request* request, int* flag, MPI_Status* status) {
+  const Request* const tested = to_request(*request);
+  *flag = 1;
+  if (is_inactive(tested)) {
+    if (status != MPI_STATUS_IGNORE) set_empty(*status);
+    return MPI_SUCCESS;
+  }
+  if (!tested->done()) poll_once();
+  if (tested->done()) return finish_one(request, status, "MPI_Test");
+  *flag = 0;
+  return MPI_SUCCESS;
+}
+
+int waitall(int count, MPI_Request array_of_requests[], MPI_Status* array_of_statuses) {
+  for (int i = 0; i < count; ++i) {
+    const Request* const request = to_request(array_of_requests[i]);
+    if (!is_inactive(request)) engine().wait_until([request] { return request->done(); });
+  }
+  return finish_many(
+      count, [](int i) { return i; }, array_of_requests, array_of_statuses, "MPI_Waitall");
+}
+
+int testall(int count, MPI_Request array_of_requests[], int* flag, MPI_Status* array_of_statuses) {
+  *flag = 1;
+  if (!all_done(count, array_of_requests)) {
+    poll_once();
+    if (!all_done(count, array_of_requests)) {
+      *flag = 0;
+      return MPI_SUCCESS;
+    }
+  }
+  return finish_many(
+      count, [](int i) { return i; }, array_of_requests, array_of_statuses, "MPI_Testall");
+}
+
+int waitany(int count, MPI_Request array_of_requests[], int* index, MPI_Status* status) {
+  Search search = Search::kNotYet;
+  engine().wait_until([&] {
+    search = find_done(count, array_of_requests, index);
+    return search != Search::kNotYet;
+  });
+  if (search == Search::kFound) {
+    return finish_one(&array_of_requests[*index], status, "MPI_Waitany");
+  }
+  *index = MPI_UNDEFINED;
+  if (status != MPI_STATUS_IGNORE) set_empty(*status);
+  return MPI_SUCCESS;
+}
+
+int testany(int count, MPI_Request array_of_requests[], int* index, int* flag, MPI_Status* status) {
+  Search search = find_done(count, array_of_requests, index);
+  if (search == Search::kNotYet) {
+    poll_once();
+    search = find_done(count, array_of_requests, index);
+  }
+  *flag = search == Search::kNotYet ? 0 : 1;
+  if (search == Search::kFound) {
+    return finish_one(&array_of_requests[*index], status, "MPI_Testany");
+  }
+  *index = MPI_UNDEFINED;
+  if (search == Search::kNoneActive && status != MPI_STATUS_IGNORE) set_empty(*status);
+  return MPI_SUCCESS;
+}
+
+int waitsome(int incount, MPI_Request array_of_requests[], int* outcount, int array_of_indices[],
+             MPI_Status* array_of_statuses) {
+  engine().wait_until([&] {
+    find_all_done(incount, array_of_requests, outcount, array_of_indices);
+    return *outcount != 0;
+  });
+  if (*outcount == MPI_UNDEFINED) return MPI_SUCCESS;
+  return finish_many(
+      *outcount, [&](int i) { return array_of_indices[i]; }, array_of_requests, array_of_statuses,
+      "MPI_Waitsome");
+}
+
+int testsome(int incount, MPI_Request array_of_requests[], int* outcount, int array_of_indices[],
+             MPI_Status* array_of_statuses) {
+  find_all_done(incount, array_of_requests, outcount, array_of_indices);
+  if (*outcount == 0) {
+    poll_once();
+    find_all_done(incount, array_of_requests, outcount, array_of_indices);
+  }
+  if (*outcount == MPI_UNDEFINED || *outcount == 0) return MPI_SUCCESS;
+  return finish_many(
+      *outcount, [&](int i) { return array_of_indices[i]; }, array_of_requests, array_of_statuses,
+      "MPI_Testsome");
+}
+
+int request_free(MPI_Request* request) {
+  Request* const freed = to_request(*request);
+  *request = MPI_REQUEST_NULL;
+  if (freed->shared) return MPI_SUCCESS;
+  freed->freed = true;
+  if (is_inactive(freed) || freed->done()) {
+    if (!is_inactive(freed)) freed->consumed();
+    freed->release();
+  } else {
+    freed->op.on_done = destroy_when_done;
+    if (freed->op.is_send) ++freed_sends;
+  }
+  return MPI_SUCCESS;
+}
+
+int cancel(MPI_Request* request) {
+  Request* const cancelled = to_request(*request);
+  if (!cancelled->done()) cancelled->cancel();
+  return MPI_SUCCESS;
+}
+
+int start(MPI_Request* request) {
+  Request* const started = to_request(*request);
+  return raise_for(started->comm, start_one(*started), "MPI_Start");
+}
+
+int startall(int count, MPI_Request array_of_requests[]) {
+  for (int i = 0; i < count; ++i) {
+    Request* const started = to_request(array_of_requests[i]);
+    const int error = raise_for(started->comm, start_one(*started), "MPI_Startall");
+    if (error != MPI_SUCCESS) return error;
+  }
+  return MPI_SUCCESS;
+}
+
+}  // namespace impl
+}  // namespace tern::mpi

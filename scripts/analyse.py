@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""analyse.py - the checks that read every source with a compiler front end: clang-tidy, lone headers.
+
+    analyse.py clang-tidy --build build/release [FILES...]
+    analyse.py headers    --build build/release [FILES...]
+
+`clang-tidy` runs clang-tidy (.clang-tidy) on each source of the compile database that stands in the
+tree; `headers` compiles each header alone, so that none depends on what its users included before.
+Both take seconds per file, so a file that was found clean is not read again until it, a header of the
+tree that it includes, its compile command, the configuration or the tool changes: a clean result leaves
+an empty file named by the hash of all that in build/analyse-cache. Exit status: 0 clean, 1 findings.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDERS = ("core", "shm", "verbs", "ucx", "spawn", "mpi_api", "bench", "tools")
+CACHE = ROOT / "build" / "analyse-cache"
+CACHE_DAYS_MAX = 30
+INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
+
+
+class Closure:
+    """The hash of a file and of every file of the tree that it includes, directly or not."""
+
+    def __init__(self):
+        self._contents = {}
+
+    def _read(self, path):
+        if path not in self._contents:
+            data = path.read_bytes()
+            self._contents[path] = (data, [name.decode() for name in INCLUDE.findall(data)])
+        return self._contents[path]
+
+    def hash(self, path, include_dirs):
+        seen, waiting, digest = {path}, [path], hashlib.sha256()
+        while waiting:
+            current = waiting.pop()
+            data, names = self._read(current)
+            digest.update(hashlib.sha256(data).digest())
+            for name in names:
+                for directory in [current.parent, *include_dirs]:
+                    candidate = directory / name
+                    if candidate.is_file():
+                        real = candidate.resolve()
+                        if real not in seen:
+                            seen.add(real)
+                            waiting.append(real)
+                        break
+        return digest.hexdigest()
+
+
+def load_commands(build):
+    """{source of the tree: its compile arguments without launcher, -c, -o and dependency options}.
+
+    A source that a test compiles, too, counts as its own folder compiles it.
+    """
+    commands = {}
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        source = pathlib.Path(entry["directory"], entry["file"]).resolve()
+        own_folder = source.is_relative_to(ROOT) and entry.get("output", "").startswith(
+            source.relative_to(ROOT).parts[0] + "/")
+        if source in commands and not own_folder:
+            continue
+        arguments = shlex.split(entry["command"])
+        kept, skip = [], False
+        for argument in arguments[1:]:
+            if skip:
+                skip = False
+            elif argument in ("-o", "-MF", "-MT", "-MQ"):
+                skip = True
+            elif argument not in ("-c", "-MD", "-MMD") and argument != entry["file"]:
+                kept.append(argument)
+        if kept and not kept[0].startswith("-"):  # The compiler behind ccache.
+            kept = kept[1:]
+        commands[source] = kept
+    return commands
+
+
+def include_dirs(arguments):
+    return [pathlib.Path(a[2:]) for a in arguments if a.startswith("-I") and len(a) > 2]
+
+
+def tool_version(tool):
+    return subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+class Job:
+    """One file to look at: its name, the command that looks, and the key of a clean result."""
+
+    def __init__(self, name, command, key):
+        self.name = name
+        self.command = command
+        self.stamp = CACHE / hashlib.sha256(key.encode()).hexdigest()
+
+    def run(self):
+        """None when clean, else the findings."""
+        begin = time.monotonic()
+        done = subprocess.run(self.command, capture_output=True, text=True, cwd=ROOT)
+        self.seconds = time.monotonic() - begin
+        if done.returncode == 0:
+            self.stamp.touch()
+            return None
+        return done.stdout + done.stderr
+
+
+def in_tree(path):
+    try:
+        return path.relative_to(ROOT).parts[0] in FOLDERS
+    except ValueError:
+        return False
+
+
+def clang_tidy_jobs(build, commands, closure):
+    version = tool_version("clang-tidy")
+    configuration = "\n".join(path.read_text() for path in sorted(ROOT.glob("**/.clang-tidy"))
+                              if "build" not in path.parts)
+    for source, arguments in sorted(commands.items()):
+        if in_tree(source):
+            command = ["clang-tidy", "--quiet", f"-p={build}",
+                       "--extra-arg=-Wno-unknown-warning-option", str(source)]
+            key = "\n".join([version, configuration, *command, *arguments,
+                             closure.hash(source, include_dirs(arguments))])
+            yield Job(source.relative_to(ROOT), command, key)
+
+
+def header_jobs(build, commands, closure):
+    compiler = os.environ.get("CXX", "g++")
+    version = tool_version(compiler)
+    by_folder = {}
+    for source, arguments in sorted(commands.items()):
+        if in_tree(source) and source.suffix == ".cc":
+            by_folder.setdefault(source.parent, arguments)
+    for folder in FOLDERS:
+        for header in sorted((ROOT / folder).rglob("*.h")):
+            parents = [p for p in header.parents if p in by_folder]
+            if not parents:
+                continue
+            # -w for the one warning that compiling a header as the main file always gives.
+            arguments = [a for a in by_folder[parents[0]] if not a.startswith("-O")]
+            command = [compiler, "-fsyntax-only", "-x", "c++", *arguments, "-include", str(header),
+                       "/dev/null"]
+            key = "\n".join([version, *command, closure.hash(header, include_dirs(arguments))])
+            yield Job(header.relative_to(ROOT), command, key)
+
+
+def forget_old_results():
+    oldest = time.time() - CACHE_DAYS_MAX * 86400
+    for stamp in CACHE.iterdir():
+        if stamp.stat().st_mtime < oldest:
+            stamp.unlink(missing_ok=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("check", choices=("clang-tidy", "headers"))
+    parser.add_argument("--build", required=True, type=pathlib.Path,
+                        help="a configured build directory (for compile_commands.json)")
+    parser.add_argument("-j", "--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("files", nargs="*", type=pathlib.Path, help="only these (default: all)")
+    options = parser.parse_intermixed_args()
+
+    CACHE.mkdir(parents=True, exist_ok=True)
+    forget_old_results()
+    build = options.build.resolve()
+    commands = load_commands(build)
+    make_jobs = clang_tidy_jobs if options.check == "clang-tidy" else header_jobs
+    wanted = {path.resolve().relative_to(ROOT) for path in options.files}
+    jobs = [job for job in make_jobs(build, commands, Closure())
+            if not wanted or job.name in wanted]
+    if not jobs:
+        sys.exit(f"analyse.py: nothing to check in {build}")
+
+    todo = []
+    for job in jobs:
+        if job.stamp.exists():
+            job.stamp.touch()  # Still in use: not old.
+        else:
+            todo.append(job)
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for job, findings in zip(todo, pool.map(Job.run, todo)):
+            if findings is not None:
+                failed += 1
+                print(f"--- {job.name} ({job.seconds:.1f} s)\n{findings}", flush=True)
+    print(f"{options.check}: {len(jobs)} files, {len(todo)} read, {failed} with findings")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

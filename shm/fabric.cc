@@ -1,0 +1,375 @@
+// shm/fabric.cc - contact, messages and large copies between processes of one host; see fabric.h.
+#include "shm/fabric.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "core/check.h"
+#include "shm/inbox.h"
+
+namespace tern::shm {
+
+struct ShmFabric::ShmLink final : Link {
+  ShmLink(Peer& to, Segment their_inbox, Segment own_ring)
+      : peer(&to),
+        inbox(std::move(their_inbox)),
+        ring(std::move(own_ring)),
+        producer(ring.as<Ring>()),
+        bell(&inbox.as<Inbox>().bell) {}
+  bool can_get() const override { return single_copy; }
+
+  Peer* peer;
+  Segment inbox;
+  Segment ring;
+  Producer producer;
+  DoorbellWord* bell;
+  RingOffer offer{};
+  std::uint32_t pid = 0;
+  bool offered = false;
+  bool single_copy = false;
+  std::uint32_t tickets_in_use = 0;  // Bit per ticket of this ring.
+};
+
+struct ShmFabric::Incoming {
+  Incoming(Segment ring_segment, std::uint32_t producer_pid)
+      : segment(std::move(ring_segment)), consumer(segment.as<Ring>()), pid(producer_pid) {}
+  Segment segment;
+  Consumer consumer;
+  std::uint32_t pid;
+  Peer* peer = nullptr;
+  bool broken = false;
+};
+
+struct ShmFabric::Job {
+  ShmLink* link;
+  std::byte* to;
+  std::uint64_t from;
+  std::size_t size;
+  std::uint32_t op;
+  std::uint32_t ticket;
+  std::uint32_t generation;
+  std::uint32_t done = 0;  // Chunks copied by this side.
+  bool failed = false;
+};
+
+struct ShmFabric::Help {
+  Incoming* incoming;
+  HelpRequest request;
+};
+
+namespace {
+
+// What an address says: "PID.FD.NONCE.INBOX" in hexadecimal; INBOX is the address of the inbox in
+// its owner's memory, for trying whether single-copy works.
+struct Address {
+  std::uint64_t pid, fd, nonce, inbox;
+};
+
+bool parse_address(std::string_view text, Address& address) {
+  for (std::uint64_t* field : {&address.pid, &address.fd, &address.nonce, &address.inbox}) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *field, 16);
+    if (error != std::errc()) return false;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (text.starts_with('.')) text.remove_prefix(1);
+  }
+  return text.empty();
+}
+
+std::string format_address(const Address& address) {
+  char text[80];
+  std::snprintf(text, sizeof text, "%lx.%lx.%lx.%lx", address.pid, address.fd, address.nonce,
+                address.inbox);
+  return text;
+}
+
+std::uint64_t random_nonce() {
+  std::uint64_t nonce = 0;
+  if (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce) {
+    nonce = static_cast<std::uint64_t>(getpid()) * 0x9E3779B97F4A7C15ULL;
+  }
+  return nonce;
+}
+
+}  // namespace
+
+std::unique_ptr<ShmFabric> ShmFabric::create(const ProcessId& self, const HostIdentity& host,
+                                             const ShmOptions& options, std::string& why) {
+  Segment inbox = Segment::create("inbox", sizeof(Inbox), why);
+  if (!inbox) return nullptr;
+  const std::uint64_t nonce = random_nonce();
+  inbox_init(inbox.as<Inbox>(), nonce);
+  return std::unique_ptr<ShmFabric>(new ShmFabric(self, host, options, std::move(inbox), nonce));
+}
+
+ShmFabric::ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmOptions& options,
+                     Segment inbox, std::uint64_t nonce)
+    : self_(self),
+      host_(host),
+      options_(options),
+      inbox_(std::move(inbox)),
+      nonce_(nonce),
+      doorbell_(inbox_.as<Inbox>().bell) {
+  doorbell_.enable();
+  if (options_.single_copy) allow_single_copy();
+}
+
+ShmFabric::~ShmFabric() = default;
+
+FabricLimits ShmFabric::limits() const {
+  // Measured with bench/micro: beyond 6 KiB one copy by the kernel beats two through the ring; from
+  // 4 KiB on two fragments, whose copies overlap, beat one.
+  constexpr std::size_t kMaxBody = 3072;
+  constexpr std::size_t kFragmentBytes = 2048;
+  constexpr std::size_t kEagerMaxBytes = 6144;
+  static_assert(kMaxBody <= kMaxBodyBytes && kFragmentBytes <= kMaxBody);
+  return {kInlineBytes, kMaxBody, kFragmentBytes, kEagerMaxBytes};
+}
+
+std::string ShmFabric::address() const {
+  return format_address({static_cast<std::uint64_t>(getpid()),
+                         static_cast<std::uint64_t>(inbox_.fd()), nonce_,
+                         reinterpret_cast<std::uint64_t>(&inbox_.as<Inbox>())});
+}
+
+std::string ShmFabric::why_unreachable(const Card& card) const {
+  if (card.id == self_) return "it is this process";
+  if (card.host.boot_id != host_.boot_id) {
+    return "it runs on another host (" + card.host.host_name + ")";
+  }
+  if (card.host.pid_space != host_.pid_space || card.host.user_space != host_.user_space) {
+    return "it runs in another container of this host (other pid or user namespace); share the "
+           "namespaces to use shared memory";
+  }
+  if (!card.addresses.contains(name())) return "it has shm turned off (its TERN_FABRIC?)";
+  return {};
+}
+
+Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
+  Address address{};
+  if (!parse_address(card.addresses.find(name())->second, address)) {
+    why = "its shm address is damaged";
+    return nullptr;
+  }
+  const auto pid = static_cast<std::uint32_t>(address.pid);
+  Segment inbox = Segment::open(pid, static_cast<std::uint32_t>(address.fd), sizeof(Inbox), why);
+  if (!inbox) return nullptr;
+  if (inbox.as<Inbox>().magic != kInboxMagic || inbox.as<Inbox>().nonce != address.nonce) {
+    why = "process " + std::to_string(pid) + " is not the one that its card describes (it ended?)";
+    return nullptr;
+  }
+  Segment segment = Segment::create("ring", sizeof(Ring), why);
+  if (!segment) return nullptr;
+  CHECK(own_card_.size() <= kCardBytes);
+  Ring& ring = segment.as<Ring>();  // A new memfd is all zero, which is a valid empty ring.
+  ring.magic = kRingMagic;
+  ring.nonce = random_nonce();
+  ring.card_bytes = static_cast<std::uint32_t>(own_card_.size());
+  std::memcpy(ring.card, own_card_.data(), own_card_.size());
+
+  auto link = std::make_unique<ShmLink>(peer, std::move(inbox), std::move(segment));
+  link->pid = pid;
+  link->offer = {static_cast<std::uint32_t>(getpid()), static_cast<std::uint32_t>(link->ring.fd()),
+                 ring.nonce};
+  std::uint64_t probe = 0;
+  link->single_copy =
+      options_.single_copy &&
+      copy_from_process(pid, reinterpret_cast<std::byte*>(&probe),
+                        address.inbox + offsetof(Inbox, nonce), sizeof probe) == 0 &&
+      probe == address.nonce;
+  link->offered = inbox_push(link->inbox.as<Inbox>(), link->offer);
+  Doorbell::ring_if_armed(*link->bell);
+  unsettled_.push_back(link.get());
+  links_.push_back(std::move(link));
+  return links_.back().get();
+}
+
+Post ShmFabric::send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) {
+  auto& to = static_cast<ShmLink&>(link);
+  if (!to.producer.push(CellKind::kMessage, head, body)) return Post::kNoCredit;
+  Doorbell::ring_if_armed(*to.bell);
+  return Post::kDone;
+}
+
+Post ShmFabric::get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
+                    std::uint32_t op) {
+  auto& source = static_cast<ShmLink&>(link);
+  if (size < kShareFromBytes) {
+    return copy_from_process(source.pid, to, from.address, size) == 0 ? Post::kDone
+                                                                      : Post::kPeerDown;
+  }
+  const auto ticket = static_cast<std::uint32_t>(__builtin_ctz(~source.tickets_in_use));
+  if (ticket >= kTickets) {
+    // Enough copies are shared already; do this one alone, later ones wait for it.
+    return copy_from_process(source.pid, to, from.address, size) == 0 ? Post::kDone
+                                                                      : Post::kPeerDown;
+  }
+  source.tickets_in_use |= 1U << ticket;
+  const std::uint32_t generation = open_ticket(source.producer.ring().tickets[ticket]);
+  jobs_.push_back({&source, to, from.address, size, op, ticket, generation});
+  const HelpRequest help{from.address, reinterpret_cast<std::uint64_t>(to), size, ticket,
+                         generation};
+  // A full ring means a busy peer: no invitation then.
+  if (source.producer.push(CellKind::kHelp, {}, std::as_bytes(std::span(&help, 1)))) {
+    Doorbell::ring_if_armed(*source.bell);
+  }
+  return Post::kPending;
+}
+
+int ShmFabric::poll(FabricSink& sink) {
+  int events = accept_offers(sink);
+  // Rings may be added while messages are handled, but only at the end: indices stay valid.
+  for (std::size_t i = 0; i < incoming_.size(); ++i) {
+    Incoming& incoming = *incoming_[i];
+    if (incoming.consumer.ready()) events += receive(sink, incoming);
+  }
+  if (!unsettled_.empty()) [[unlikely]]
+    events += settle_links(sink);
+  if (!jobs_.empty() || !helps_.empty()) [[unlikely]]
+    events += copy_turn(sink);
+  return events;
+}
+
+int ShmFabric::receive(FabricSink& sink, Incoming& incoming) {
+  // Bounded, so that one fast sender does not keep others waiting.
+  constexpr int kBatch = 32;
+  if (incoming.broken) return 0;
+  int count = 0;
+  do {
+    Consumer::Message message;
+    if (!incoming.consumer.read(message)) {
+      incoming.broken = true;
+      sink.on_peer_down(*incoming.peer, "its messages in shared memory are damaged");
+      return count;
+    }
+    if (message.kind == CellKind::kMessage) [[likely]] {
+      sink.on_message(*incoming.peer, message.head, message.body);
+    } else if (message.kind == CellKind::kHelp) {
+      begin_help(incoming, message.body);
+    }
+    incoming.consumer.pop();
+    ++count;
+  } while (count < kBatch && incoming.consumer.ready());
+  return count;
+}
+
+int ShmFabric::accept_offers(FabricSink& sink) {
+  int count = 0;
+  while (const std::optional<RingOffer> offer = inbox_pop(inbox_.as<Inbox>(), inbox_position_)) {
+    attach(sink, *offer);
+    ++count;
+  }
+  return count;
+}
+
+void ShmFabric::attach(FabricSink& sink, const RingOffer& offer) {
+  std::string why;
+  Segment segment = Segment::open(offer.pid, offer.fd, sizeof(Ring), why);
+  if (!segment) return;  // Its maker is gone, or never was: nobody waits for an answer.
+  Ring& ring = segment.as<Ring>();
+  const std::size_t card_bytes = ring.card_bytes;
+  const bool sound =
+      ring.magic == kRingMagic && ring.nonce == offer.nonce && card_bytes <= kCardBytes;
+  Peer* const peer = sound ? sink.on_contact(std::string(ring.card, card_bytes)) : nullptr;
+  const Attachment answer = peer != nullptr ? Attachment::kAttached : Attachment::kRefused;
+  ring.consumed.attachment.store(static_cast<std::uint32_t>(answer), std::memory_order_release);
+  if (peer == nullptr) return;
+  incoming_.push_back(std::make_unique<Incoming>(std::move(segment), offer.pid));
+  incoming_.back()->peer = peer;
+}
+
+// Looks after links whose peer has not mapped the ring yet.
+int ShmFabric::settle_links(FabricSink& sink) {
+  int events = 0;
+  for (std::size_t i = 0; i < unsettled_.size();) {
+    ShmLink& link = *unsettled_[i];
+    if (!link.offered) {
+      link.offered = inbox_push(link.inbox.as<Inbox>(), link.offer);
+      if (link.offered) Doorbell::ring_if_armed(*link.bell);
+    }
+    const auto state = static_cast<Attachment>(
+        link.producer.ring().consumed.attachment.load(std::memory_order_acquire));
+    if (state == Attachment::kOffered) {
+      ++i;
+      continue;
+    }
+    link.ring.close_descriptor();
+    unsettled_[i] = unsettled_.back();
+    unsettled_.pop_back();
+    ++events;
+    if (state == Attachment::kRefused) {
+      sink.on_peer_down(*link.peer, "it refused the connection (another Tern release?)");
+    }
+  }
+  return events;
+}
+
+void ShmFabric::begin_help(Incoming& incoming, std::span<const std::byte> body) {
+  Help help{&incoming, {}};
+  if (body.size() != sizeof help.request) return;
+  std::memcpy(&help.request, body.data(), sizeof help.request);
+  if (help.request.ticket < kTickets && help.request.size > 0) helps_.push_back(help);
+}
+
+// One chunk of one copy per poll, so that small messages are not kept waiting.
+int ShmFabric::copy_turn(FabricSink& sink) {
+  int events = 0;
+  if (!jobs_.empty()) {
+    const std::uint32_t before = jobs_.front().done;
+    if (advance_job(jobs_.front())) {
+      const Job job = jobs_.front();
+      jobs_.erase(jobs_.begin());
+      job.link->tickets_in_use &= ~(1U << job.ticket);
+      sink.on_complete(job.op, !job.failed);
+      ++events;
+    } else if (jobs_.front().done != before) {
+      ++events;
+    }
+  }
+  if (!helps_.empty()) {
+    if (!advance_help(helps_.front())) helps_.erase(helps_.begin());
+    ++events;
+  }
+  return events;
+}
+
+// True when the copy is finished.
+bool ShmFabric::advance_job(Job& job) {
+  CopyTicket& ticket = job.link->producer.ring().tickets[job.ticket];
+  const std::uint32_t chunks = chunk_count(job.size);
+  const std::int64_t chunk = claim_chunk(ticket, job.generation, chunks);
+  if (chunk >= 0) {
+    const std::size_t start = static_cast<std::size_t>(chunk) * chunk_bytes(job.size);
+    const std::size_t size = std::min(chunk_bytes(job.size), job.size - start);
+    if (copy_from_process(job.link->pid, job.to + start, job.from + start, size) != 0) {
+      job.failed = true;
+    }
+    ++job.done;
+  }
+  if (job.done + ticket.helper_done.load(std::memory_order_acquire) < chunks) return false;
+  job.failed = job.failed || ticket.helper_failed.load(std::memory_order_relaxed) != 0;
+  return true;
+}
+
+// False when nothing is left to help with.
+bool ShmFabric::advance_help(Help& help) {
+  const HelpRequest& request = help.request;
+  CopyTicket& ticket = help.incoming->segment.as<Ring>().tickets[request.ticket];
+  const std::int64_t chunk = claim_chunk(ticket, request.generation, chunk_count(request.size));
+  if (chunk < 0) return false;
+  const std::size_t start = static_cast<std::size_t>(chunk) * chunk_bytes(request.size);
+  const std::size_t size = std::min(chunk_bytes(request.size), request.size - start);
+  const int error =
+      copy_to_process(help.incoming->pid, request.destination + start,
+                      reinterpret_cast<const std::byte*>(request.source) + start, size);
+  if (error != 0) ticket.helper_failed.store(1, std::memory_order_relaxed);
+  ticket.helper_done.fetch_add(1, std::memory_order_release);
+  return true;
+}
+
+bool ShmFabric::drained() const { return unsettled_.empty() && jobs_.empty() && helps_.empty(); }
+
+}  // namespace tern::shm

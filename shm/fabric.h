@@ -1,0 +1,76 @@
+// shm/fabric.h - the fabric between processes of one host.
+//
+// First contact: the sender opens the peer's inbox (its business card says where), makes a ring and
+// offers it there; messages may follow at once. Nothing exists for a pair that does not talk, and
+// no descriptor stays open per peer. Large messages: copy.h. Sleeping: core/doorbell.h, in the
+// inbox. Threading and failure: as core/fabric.h says.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/doorbell.h"
+#include "core/fabric.h"
+#include "shm/copy.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+namespace tern::shm {
+
+struct ShmOptions {
+  bool single_copy = true;  // TERN_SHM_SINGLE_COPY
+};
+
+class ShmFabric final : public Fabric {
+ public:
+  // nullptr with a sentence in `why` when this process cannot take part.
+  static std::unique_ptr<ShmFabric> create(const ProcessId& self, const HostIdentity& host,
+                                           const ShmOptions& options, std::string& why);
+  ~ShmFabric() override;
+
+  std::string_view name() const override { return "shm"; }
+  FabricLimits limits() const override;
+  std::string address() const override;
+  void set_own_card(std::string_view card) override { own_card_ = card; }
+  std::string why_unreachable(const Card& card) const override;
+  Link* connect(Peer& peer, const Card& card, std::string& why) override;
+  Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
+  int poll(FabricSink& sink) override;
+  bool drained() const override;
+  Doorbell* doorbell() override { return &doorbell_; }
+
+ private:
+  struct ShmLink;
+  struct Incoming;
+  struct Job;   // A copy into this process.
+  struct Help;  // A copy out of this process that its receiver asked us to share.
+
+  ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmOptions& options,
+            Segment inbox, std::uint64_t nonce);
+
+  int accept_offers(FabricSink& sink);
+  void attach(FabricSink& sink, const RingOffer& offer);
+  int settle_links(FabricSink& sink);
+  int receive(FabricSink& sink, Incoming& incoming);
+  void begin_help(Incoming& incoming, std::span<const std::byte> body);
+  int copy_turn(FabricSink& sink);
+  bool advance_job(Job& job);
+  bool advance_help(Help& help);
+
+  ProcessId self_;
+  HostIdentity host_;
+  ShmOptions options_;
+  std::string own_card_;
+  Segment inbox_;
+  std::uint64_t nonce_;
+  std::uint64_t inbox_position_ = 0;
+  Doorbell doorbell_;
+  std::vector<std::unique_ptr<Incoming>> incoming_;
+  std::vector<std::unique_ptr<ShmLink>> links_;
+  std::vector<ShmLink*> unsettled_;  // Offered, but not yet mapped by the peer.
+  std::vector<Job> jobs_;
+  std::vector<Help> helps_;
+};
+
+}  // namespace tern::shm

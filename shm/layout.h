@@ -1,0 +1,118 @@
+// shm/layout.h - everything that two processes see in shared memory.
+//
+// Two kinds of segment, both memfds that vanish with the last process that maps them:
+//  - the inbox, one per process: its doorbell and a queue where others offer rings;
+//  - the ring, one per direction of a pair that talks, created by the sender at its first message.
+// Offsets only, no pointers. Who writes what is said per field. The reader trusts nothing: it
+// checks every size and offset that the other side wrote against constants of its own.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/doorbell.h"
+
+namespace tern::shm {
+
+inline constexpr std::uint64_t kInboxMagic = 0x7465726e2d696e62;  // "tern-inb"
+inline constexpr std::uint64_t kRingMagic = 0x7465726e2d726e67;   // "tern-rng"
+
+// --- inbox ---
+
+// "I have made a ring to you: it is my descriptor `fd`, and begins with `nonce`."
+struct RingOffer {
+  std::uint32_t pid;
+  std::uint32_t fd;
+  std::uint64_t nonce;
+};
+
+// A bounded queue of many producers and one consumer. sequence == position: free for the producer
+// that draws that position; == position + 1: filled; the consumer sets position + kInboxSlots.
+struct InboxSlot {
+  std::atomic<std::uint64_t> sequence;
+  RingOffer offer;
+};
+
+inline constexpr std::size_t kInboxSlots = 64;
+
+struct Inbox {
+  std::uint64_t magic;
+  std::uint64_t
+      nonce;  // As in the owner's business card: proves that the descriptor is the right one.
+  DoorbellWord bell;  // armed/needs_fence: the owner; armed is cleared by whoever rings.
+  alignas(64) std::atomic<std::uint64_t> next_position;  // Producers.
+  alignas(64) InboxSlot slots[kInboxSlots];
+};
+static_assert(sizeof(Inbox) <= 4096, "one page per process");
+
+// --- ring ---
+
+// One message, or one fragment as the engine made it: two cache lines, of which a small message
+// fills only the first. Lines come in pairs because the hardware prefetches them in pairs.
+inline constexpr std::size_t kCellBytes = 128;
+inline constexpr std::size_t kCellHeaderBytes = 8;
+inline constexpr std::size_t kInlineBytes = kCellBytes - kCellHeaderBytes;
+
+struct alignas(kCellBytes) Cell {
+  // Low 32 bits of the cell's position + 1 once it is filled: a value that no earlier lap wrote.
+  // The producer stores it last (release), the consumer's load of it (acquire) pairs with that.
+  std::atomic<std::uint32_t> sequence;
+  std::uint8_t kind;         // CellKind
+  std::uint8_t head_bytes;   // The head lies first in `bytes`, the body behind it if it fits,
+  std::uint16_t body_bytes;  // else at the next free place of the data area.
+  std::byte bytes[kInlineBytes];
+};
+static_assert(sizeof(Cell) == kCellBytes);
+
+enum class CellKind : std::uint8_t { kMessage = 1, kHelp = 2 };
+
+// 256 cells hide the latency of the consumer's progress reports; 64 KiB of bodies stay in a core's
+// second-level cache. Memory is touched only as far as it is used.
+inline constexpr std::size_t kCells = 256;
+inline constexpr std::size_t kDataBytes = 65536;
+// The longest body of one cell: an eighth of the data area, so that producer and consumer overlap.
+inline constexpr std::size_t kMaxBodyBytes = 8192;
+
+// A copy that both ends of a pair share, chunk by chunk. Lies in the ring of the process that gets
+// the data (towards the process that has it).
+struct alignas(64) CopyTicket {
+  // Generation (high half) and next chunk to copy (low half): claimed by compare-and-swap, so that
+  // a late helper of an earlier copy claims nothing.
+  std::atomic<std::uint64_t> claim;
+  std::atomic<std::uint32_t> helper_done;    // Chunks that the helper has finished.
+  std::atomic<std::uint32_t> helper_failed;  // The helper's copy was refused by the kernel.
+};
+inline constexpr std::size_t kTickets = 16;
+
+// Body of a kHelp cell: the copy that ticket `ticket` stands for.
+struct HelpRequest {
+  std::uint64_t source;       // In the helper's memory.
+  std::uint64_t destination;  // In the asker's memory.
+  std::uint64_t size;
+  std::uint32_t ticket;
+  std::uint32_t generation;
+};
+
+inline constexpr std::size_t kCardBytes = 1024;
+
+enum class Attachment : std::uint32_t { kOffered = 0, kAttached = 1, kRefused = 2 };
+
+struct Ring {
+  std::uint64_t magic;
+  std::uint64_t nonce;
+  std::uint32_t card_bytes;
+  char card[kCardBytes];  // The producer's business card.
+
+  // Written by the consumer, in batches; read by the producer when it runs out.
+  struct alignas(128) Consumed {
+    std::atomic<std::uint64_t> cells;
+    std::atomic<std::uint64_t> data_bytes;
+    std::atomic<std::uint32_t> attachment;  // Attachment
+  } consumed;
+
+  CopyTicket tickets[kTickets];
+  alignas(4096) Cell cells[kCells];
+  alignas(4096) std::byte data[kDataBytes];
+};
+
+}  // namespace tern::shm

@@ -1,0 +1,111 @@
+// spawn/job.h - one job: starts its ranks, serves them, and ends when they have ended.
+//
+// The place where everything of mpiexec meets: event loop, signals, PMI server, output and input
+// relays, guard. What happens when a rank dies is in job_end.cc, the rest in job.cc.
+// Threading: one thread. Failure: run() always returns an exit code, and nothing it started is
+// left.
+#pragma once
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "spawn/event_loop.h"
+#include "spawn/guard.h"
+#include "spawn/output_relay.h"
+#include "spawn/pmi1_channel.h"
+#include "spawn/pmi1_server.h"
+#include "spawn/prepare.h"
+#include "spawn/process.h"
+#include "spawn/report.h"
+#include "spawn/signals.h"
+#include "spawn/stdin_relay.h"
+
+namespace tern::spawn {
+
+class Job final : private Pmi1ServerSink {
+ public:
+  // Both must outlive the job.
+  Job(const JobPlan& plan, PreparedJob& prepared);
+  ~Job();
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  // Runs the job to its end and returns mpiexec's exit code.
+  int run();
+
+  // The signal that ended the job on the user's behalf; 0: none. mpiexec should then die of the
+  // same signal, so that a shell loop around it ends, too.
+  int ended_by_signal() const;
+
+ private:
+  struct Rank {
+    pid_t pid = 0;
+    bool running = false;
+    bool group_left = false;  // It has ended, but processes that it started have not.
+    int status = 0;           // From waitpid.
+    std::unique_ptr<Pmi1Channel> channel;
+  };
+
+  // job.cc
+  Problem start_all();
+  Problem start_rank(int rank);
+  Problem connect_streams(int rank, ProcessStart& start);
+  void execute(int rank, Program& program, ProcessStart& start, StartError& error);
+  void say_what_starts() const;
+  void on_signal(const Signals::Arrived& signal);
+  void reap(pid_t first);
+  void send_to(int rank, std::string_view text) override;
+  void forget_group(int rank);
+  void finish_output();
+
+  // job_end.cc
+  void on_exit(int rank, int status);
+  void judge(int rank, int status);
+  void on_abort(int rank, int code, std::string_view message) override;
+  void on_timeout();
+  void on_interrupt(int number);
+  void fail(int rank, std::string_view what, int code);
+  void end_ranks();
+  void kill_ranks();
+  void end_survivors();
+  void signal_groups(int number);
+  bool reader_gone() const;
+  RankName name_of(int rank) const;
+  void print_exit_codes() const;
+
+  Rank& at(int rank) { return ranks_[static_cast<std::size_t>(rank)]; }
+  const Rank& at(int rank) const { return ranks_[static_cast<std::size_t>(rank)]; }
+  Program& program_for(int rank) const {
+    return prepared_
+        .programs[static_cast<std::size_t>(prepared_.program_of[static_cast<std::size_t>(rank)])];
+  }
+
+  const JobPlan& plan_;
+  PreparedJob& prepared_;
+  rlimit files_{};  // As mpiexec was started.
+  EventLoop loop_;
+  Signals signals_;
+  Pmi1Server server_;
+  OutputRelay output_;
+  StdinRelay input_;
+  Guard guard_;
+  int null_input_ = -1;
+  std::vector<int> input_ends_;  // Of the rank being started.
+  std::vector<Rank> ranks_;
+  std::unordered_map<pid_t, int> rank_of_;
+  int running_ = 0;
+
+  int exit_code_ = 0;
+  bool ending_ = false;  // From now on deaths are expected.
+  bool given_up_ = false;
+  int interrupt_ = 0;  // The first signal that asked for the end.
+};
+
+}  // namespace tern::spawn

@@ -1,0 +1,34 @@
+// spawn/job_env.h - the environment variables through which mpiexec tells a rank who it is.
+//
+// The one list that both ends use: mpiexec writes them, spawn/pmi1_client.cc reads them. With all
+// of them present MPI_Init needs no round trip to the launcher. Everything Tern adds begins with
+// TERN_JOB_, so that the configuration (which warns about unknown TERN_ names) can skip the prefix.
+//
+// Besides these, mpiexec sets what programs written for other MPIs look for before MPI_Init; that
+// list is in spawn/environment.cc.
+#pragma once
+
+namespace tern::spawn::env {
+
+inline constexpr char kPrefix[] = "TERN_JOB_";
+
+// PMI-1, as every launcher of that protocol sets them.
+inline constexpr char kPmiFd[] = "PMI_FD";      // Descriptor of the socket to the launcher.
+inline constexpr char kPmiPort[] = "PMI_PORT";  // host:port instead of a descriptor.
+inline constexpr char kPmiId[] = "PMI_ID";      // With PMI_PORT: who is calling.
+inline constexpr char kPmiRank[] = "PMI_RANK";
+inline constexpr char kPmiSize[] = "PMI_SIZE";
+
+// Tern's own. kChannel is the inode number of the socket behind PMI_FD: when it does not match, the
+// variables are left-overs of an outer job (another launcher runs inside a rank) and do not count.
+inline constexpr char kChannel[] = "TERN_JOB_CHANNEL";
+inline constexpr char kJobId[] = "TERN_JOB_ID";              // 64 random bits, hexadecimal.
+inline constexpr char kKvsName[] = "TERN_JOB_KVS";           // PMI-1 name of the key-value space.
+inline constexpr char kLocalRank[] = "TERN_JOB_LOCAL_RANK";  // Among the ranks of this host.
+inline constexpr char kLocalSize[] = "TERN_JOB_LOCAL_SIZE";
+inline constexpr char kAppnum[] = "TERN_JOB_APPNUM";          // Which part of an MPMD command line.
+inline constexpr char kUniverse[] = "TERN_JOB_UNIVERSE";      // MPI_UNIVERSE_SIZE.
+inline constexpr char kErrhandler[] = "TERN_JOB_ERRHANDLER";  // -initial-errhandler; optional.
+inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";  // Spawned jobs only.
+
+}  // namespace tern::spawn::env

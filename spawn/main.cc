@@ -1,0 +1,78 @@
+// spawn/main.cc - the program mpiexec, also installed as mpirun and mpiexec.hydra.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "core/format.h"
+#include "spawn/job.h"
+#include "spawn/options.h"
+#include "spawn/prepare.h"
+#include "spawn/report.h"
+
+namespace tern::spawn {
+namespace {
+
+// mpiexec may be started with a closed stdin, stdout or stderr. Without something in their place
+// the next descriptor it opens would get that number, and ranks would write their output into it.
+void fill_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);
+  }
+}
+
+void print(const std::string& text) { (void)!::write(STDOUT_FILENO, text.data(), text.size()); }
+
+int stop(const Problem& problem) {
+  say(problem.text);
+  return static_cast<int>(problem.code);
+}
+
+void say_what_has_no_effect(const Words& options) {
+  std::string names;
+  for (const std::string& option : options) names += (names.empty() ? "" : ", ") + option;
+  if (!names.empty()) remark(tern::format("without effect here: {}", names));
+}
+
+int run(const Words& words) {
+  JobPlan plan;
+  std::string show;
+  const Problem problem = read_command_line(words, std::getenv("MPIEXEC_TIMEOUT"), plan, show);
+  if (problem.has()) return stop(problem);
+  if (!show.empty()) {
+    print(show);
+    return 0;
+  }
+  set_quiet(plan.quiet);
+  say_what_has_no_effect(plan.without_effect);
+  PreparedJob prepared;
+  if (const Problem wrong = prepare(plan, environ, prepared); wrong.has()) return stop(wrong);
+  if (plan.display_allocation) print(describe_allocation(plan, prepared));
+  if (plan.display_map) print(describe_map(prepared));
+
+  int code = 0;
+  int signal_number = 0;
+  {
+    Job job(plan, prepared);
+    code = job.run();
+    signal_number = job.ended_by_signal();
+  }
+  if (signal_number != 0 && signal_number != SIGQUIT) {
+    ::signal(signal_number, SIG_DFL);
+    sigset_t one;
+    ::sigemptyset(&one);
+    ::sigaddset(&one, signal_number);
+    ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
+    ::raise(signal_number);
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace tern::spawn
+
+int main(int argc, char** argv) {
+  tern::spawn::fill_standard_descriptors();
+  return tern::spawn::run(tern::spawn::Words(argv + 1, argv + argc));
+}

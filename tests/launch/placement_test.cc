@@ -1,0 +1,228 @@
+// Which CPUs ranks get, on machines made up for the purpose and on the real one.
+#include "spawn/placement.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "spawn/machine.h"
+#include "spawn/option_values.h"
+#include "tests/unit/seed.h"
+
+namespace tern::spawn {
+namespace {
+
+using test::Random;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// Sockets of cores of hardware threads; one NUMA node and L3 per socket. The kernel numbers the
+// second threads of all cores after the first ones, as it does on real machines.
+Machine make_machine(int sockets, int cores_per_socket, int threads_per_core) {
+  Machine machine;
+  const int cores = sockets * cores_per_socket;
+  for (int core = 0; core < cores; ++core) {
+    for (int thread = 0; thread < threads_per_core; ++thread) {
+      Cpu& cpu = machine.cpus.emplace_back();
+      cpu.os_index = core + thread * cores;
+      const auto set = [&cpu](Level level, int unit) {
+        cpu.unit[static_cast<std::size_t>(level)] = unit;
+      };
+      set(Level::kHwThread, core * threads_per_core + thread);
+      for (const Level level : {Level::kCore, Level::kL1, Level::kL2}) set(level, core);
+      for (const Level level : {Level::kL3, Level::kNuma, Level::kSocket}) {
+        set(level, core / cores_per_socket);
+      }
+    }
+  }
+  return machine;
+}
+
+// The CPU lists of all ranks, as text.
+std::vector<std::string> lists(const Machine& machine, int ranks, const PlacementWish& wish) {
+  std::vector<CpuSet> sets;
+  const Problem problem = place(machine, ranks, wish, sets);
+  if (problem.has()) return {"problem: " + problem.text};
+  EXPECT_EQ(sets.size(), static_cast<std::size_t>(ranks));
+  std::vector<std::string> text;
+  for (const CpuSet& set : sets) text.push_back(format_cpu_list(set));
+  return text;
+}
+
+PlacementWish wish(const char* bind, const char* map = "", const char* rank_by = "") {
+  PlacementWish result;
+  if (*bind != '\0') {
+    EXPECT_EQ(read_bind_to(bind, result).text, "");
+  }
+  if (*map != '\0') {
+    EXPECT_EQ(read_map_by(map, result).text, "");
+  }
+  if (*rank_by != '\0') {
+    EXPECT_EQ(read_rank_by(rank_by, result).text, "");
+  }
+  return result;
+}
+
+TEST(Placement, ByDefaultRanksShareTheCores) {
+  const Machine machine = make_machine(2, 4, 1);
+  EXPECT_THAT(lists(machine, 1, {}), ElementsAre(""));
+  EXPECT_THAT(lists(machine, 2, {}), ElementsAre("0-3", "4-7"));
+  EXPECT_THAT(lists(machine, 3, {}), ElementsAre("0-1", "2-4", "5-7"));
+  EXPECT_THAT(lists(machine, 8, {}), ElementsAre("0", "1", "2", "3", "4", "5", "6", "7"));
+  EXPECT_THAT(lists(machine, 9, {}), testing::Each(""));
+}
+
+TEST(Placement, AShareIsWholeCores) {
+  const Machine machine = make_machine(1, 2, 2);
+  EXPECT_THAT(lists(machine, 2, {}), ElementsAre("0,2", "1,3"));
+  EXPECT_THAT(lists(machine, 4, {}), testing::Each(""));
+}
+
+TEST(Placement, DefaultSharesAreDisjointAndComplete) {
+  Random random;
+  for (int i = 0; i < 300; ++i) {
+    const Machine machine =
+        make_machine(random.between(1, 4), random.between(1, 9), random.between(1, 2));
+    const int cores = count_units(machine, Level::kCore);
+    const int ranks = random.between(2, 40);
+    std::vector<CpuSet> sets;
+    ASSERT_FALSE(place(machine, ranks, {}, sets).has());
+    std::multiset<int> used;
+    for (const CpuSet& set : sets) {
+      EXPECT_EQ(set.empty(), ranks > cores);
+      used.insert(set.begin(), set.end());
+    }
+    if (ranks <= cores) {
+      EXPECT_EQ(used.size(), machine.cpus.size());
+      EXPECT_EQ(std::set<int>(used.begin(), used.end()).size(), used.size());
+    }
+  }
+}
+
+TEST(Placement, BindToOneObjectGoesRoundTheObjects) {
+  const Machine machine = make_machine(2, 2, 2);
+  EXPECT_THAT(lists(machine, 3, wish("core")), ElementsAre("0,4", "1,5", "2,6"));
+  EXPECT_THAT(lists(machine, 6, wish("core")),
+              ElementsAre("0,4", "1,5", "2,6", "3,7", "0,4", "1,5"));
+  EXPECT_THAT(lists(machine, 3, wish("hwthread")), ElementsAre("0", "4", "1"));
+  EXPECT_THAT(lists(machine, 3, wish("socket")), ElementsAre("0-1,4-5", "2-3,6-7", "0-1,4-5"));
+  EXPECT_THAT(lists(machine, 2, wish("none")), ElementsAre("", ""));
+}
+
+TEST(Placement, MappingDecidesWhereBindingHowMuch) {
+  const Machine machine = make_machine(2, 4, 1);
+  EXPECT_THAT(lists(machine, 4, wish("core", "socket")), ElementsAre("0", "4", "1", "5"));
+  EXPECT_THAT(lists(machine, 4, wish("core", "slot")), ElementsAre("0", "1", "2", "3"));
+  EXPECT_THAT(lists(machine, 5, wish("socket", "slot")),
+              ElementsAre("0-3", "0-3", "0-3", "0-3", "4-7"));
+  EXPECT_THAT(lists(machine, 3, wish("", "numa")), ElementsAre("0-3", "4-7", "0-3"));
+  EXPECT_THAT(lists(machine, 2, wish("none", "socket")), ElementsAre("", ""));
+}
+
+TEST(Placement, SeveralCoresPerRank) {
+  const Machine machine = make_machine(2, 4, 1);
+  EXPECT_THAT(lists(machine, 3, wish("", "slot:PE=2")), ElementsAre("0-1", "2-3", "4-5"));
+  EXPECT_THAT(lists(machine, 3, wish("", "socket:PE=2")), ElementsAre("0-1", "4-5", "2-3"));
+  EXPECT_THAT(lists(machine, 2, wish("core:3")), ElementsAre("0-2", "3-5"));
+  EXPECT_THAT(lists(machine, 1, wish("", "slot:PE=9")), ElementsAre(HasSubstr("8 are available")));
+  EXPECT_THAT(lists(machine, 1, wish("", "socket:PE=5")), ElementsAre(HasSubstr("socket")));
+}
+
+TEST(Placement, ANumberPerObject) {
+  const Machine machine = make_machine(2, 4, 1);
+  EXPECT_THAT(lists(machine, 4, wish("core", "ppr:2:socket")), ElementsAre("0", "1", "4", "5"));
+  EXPECT_THAT(lists(machine, 4, wish("", "ppr:2:socket:PE=2")),
+              ElementsAre("0-1", "2-3", "4-5", "6-7"));
+  EXPECT_THAT(lists(machine, 4, wish("", "ppr:2:socket")), ElementsAre("0-3", "0-3", "4-7", "4-7"));
+  EXPECT_THAT(lists(machine, 5, wish("", "ppr:2:socket")),
+              ElementsAre(HasSubstr("places 4 ranks")));
+  EXPECT_THAT(lists(machine, 3, wish("", "ppr:2:node")), ElementsAre(HasSubstr("places 2 ranks")));
+}
+
+TEST(Placement, RankNumbersCanGoRoundOtherObjects) {
+  const Machine machine = make_machine(2, 4, 1);
+  EXPECT_THAT(lists(machine, 4, wish("core", "ppr:2:socket", "socket")),
+              ElementsAre("0", "4", "1", "5"));
+  EXPECT_THAT(lists(machine, 4, wish("core", "socket", "slot")), ElementsAre("0", "4", "1", "5"));
+}
+
+TEST(Placement, OnlyTheListedCpus) {
+  const Machine machine = make_machine(2, 4, 1);
+  PlacementWish some;
+  some.cpu_list = "1-2,6";
+  EXPECT_THAT(lists(machine, 3, some), ElementsAre("1", "2", "6"));
+  EXPECT_THAT(lists(machine, 1, some), ElementsAre("1-2,6"));
+  EXPECT_THAT(lists(machine, 4, some), testing::Each("1-2,6"));
+  some.cpu_list = "7-8";
+  EXPECT_THAT(lists(machine, 1, some), ElementsAre(HasSubstr("CPU 8")));
+  some.cpu_list = "1-";
+  EXPECT_THAT(lists(machine, 1, some), ElementsAre(HasSubstr("--cpu-set")));
+}
+
+TEST(Placement, OversubscriptionIsRefusedOnlyOnRequest) {
+  const Machine machine = make_machine(1, 2, 2);
+  EXPECT_THAT(lists(machine, 3, wish("", ":NOOVERSUBSCRIBE")), ElementsAre(HasSubstr("2 cores")));
+  EXPECT_THAT(lists(machine, 2, wish("", ":NOOVERSUBSCRIBE")), ElementsAre("0,2", "1,3"));
+  EXPECT_THAT(lists(machine, 4, wish("", ":NOOVERSUBSCRIBE:HWTCPUS")),
+              ElementsAre("0", "2", "1", "3"));
+}
+
+TEST(Placement, EveryWishEndsInSetsOfTheMachineOrAProblem) {
+  Random random;
+  const std::vector<const char*> objects = {"hwthread", "core",   "l1cache", "l2cache", "l3cache",
+                                            "numa",     "socket", "node",    "slot"};
+  for (int i = 0; i < 3000; ++i) {
+    const Machine machine =
+        make_machine(random.between(1, 3), random.between(1, 5), random.between(1, 3));
+    PlacementWish any;
+    any.bind_none = random.one_in(8);
+    if (!any.bind_none && random.one_in(2)) (void)read_bind_to(objects[random.below(8)], any);
+    if (random.one_in(2)) (void)read_map_by(objects[random.below(objects.size())], any);
+    if (any.map && random.one_in(3)) any.per_object = random.between(1, 4);
+    if (random.one_in(3)) any.cores_per_rank = random.between(1, 6);
+    if (random.one_in(3)) (void)read_rank_by(objects[random.below(8)], any);
+    any.count_hwthreads = random.one_in(4);
+    any.refuse_oversubscription = random.one_in(6);
+    if (random.one_in(6)) any.cpu_list = "0";
+    const int ranks = random.between(1, 30);
+    std::vector<CpuSet> sets;
+    if (place(machine, ranks, any, sets).has()) continue;
+    ASSERT_EQ(sets.size(), static_cast<std::size_t>(ranks));
+    for (const CpuSet& set : sets) {
+      for (const int cpu : set) ASSERT_LT(static_cast<std::size_t>(cpu), machine.cpus.size());
+    }
+  }
+}
+
+TEST(CpuList, ReadsAndWrites) {
+  EXPECT_EQ(read_cpu_list("0"), (CpuSet{0}));
+  EXPECT_EQ(read_cpu_list("3,1-2,2"), (CpuSet{1, 2, 3}));
+  EXPECT_EQ(format_cpu_list({0, 1, 2, 5, 7, 8}), "0-2,5,7-8");
+  EXPECT_EQ(format_cpu_list({}), "");
+  for (const char* wrong : {"", ",", "1,", "-", "2-1", "a", "1-b", "-1", "1--2", "0-9999999"}) {
+    EXPECT_FALSE(read_cpu_list(wrong).has_value()) << wrong;
+  }
+}
+
+TEST(RealMachine, OffersWhatIsAllowed) {
+  const CpuSet allowed = allowed_cpus();
+  ASSERT_FALSE(allowed.empty());
+  Machine machine;
+  ASSERT_EQ(read_machine(allowed, machine).text, "");
+  EXPECT_EQ(machine.cpus.size(), allowed.size());
+  EXPECT_GE(count_units(machine, Level::kHwThread), count_units(machine, Level::kCore));
+  EXPECT_GE(count_units(machine, Level::kCore), count_units(machine, Level::kSocket));
+  EXPECT_EQ(count_units(machine, Level::kMachine), 1);
+
+  Machine one;
+  ASSERT_EQ(read_machine({allowed.front()}, one).text, "");
+  EXPECT_EQ(one.cpus.size(), 1U);
+  EXPECT_EQ(std::getenv("HWLOC_PLUGINS_PATH"), nullptr);
+}
+
+}  // namespace
+}  // namespace tern::spawn

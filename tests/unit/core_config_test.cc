@@ -1,0 +1,69 @@
+// TERN_* variables: defaults, values, and what is said about mistakes.
+#include <gtest/gtest.h>
+
+#include "core/config.h"
+
+namespace tern {
+namespace {
+
+Config read(std::vector<const char*> environment, std::vector<std::string>& warnings) {
+  environment.push_back(nullptr);
+  return Config::read(environment.data(), warnings);
+}
+
+TEST(Config, DefaultsHoldWithoutVariables) {
+  std::vector<std::string> warnings;
+  const Config config = read({"HOME=/root"}, warnings);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_TRUE(config.flag("TERN_CHECKS"));
+  EXPECT_EQ(config.text("TERN_FABRIC"), "shm");
+}
+
+TEST(Config, ValuesAreTaken) {
+  std::vector<std::string> warnings;
+  const Config config = read({"TERN_CHECKS=off", "TERN_EAGER_MAX=64k"}, warnings);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_FALSE(config.flag("TERN_CHECKS"));
+  EXPECT_EQ(config.number("TERN_EAGER_MAX"), 65536U);
+}
+
+TEST(Config, AMisspeltNameIsReportedWithTheNearest) {
+  std::vector<std::string> warnings;
+  read({"TERN_EAGR_MAX=1"}, warnings);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("TERN_EAGER_MAX"), std::string::npos) << warnings[0];
+}
+
+TEST(Config, AStrangeNameHasNoNearest) {
+  std::vector<std::string> warnings;
+  read({"TERN_ZZZZZZZZZZZZZZZZZZZZ=1"}, warnings);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_EQ(warnings[0].find("did you mean"), std::string::npos) << warnings[0];
+}
+
+TEST(Config, AValueThatIsNotUnderstoodLeavesTheDefault) {
+  std::vector<std::string> warnings;
+  const Config config = read({"TERN_EAGER_MAX=much", "TERN_CHECKS=maybe"}, warnings);
+  ASSERT_EQ(warnings.size(), 2U);
+  EXPECT_EQ(config.number("TERN_EAGER_MAX"), 0U);
+  EXPECT_TRUE(config.flag("TERN_CHECKS"));
+}
+
+TEST(Config, FamiliesOfNamesAreKnown) {
+  std::vector<std::string> warnings;
+  read({"TERN_COLL_BCAST=binomial", "TERN_JOB_ID=1"}, warnings);
+  EXPECT_TRUE(warnings.empty());
+}
+
+TEST(ParseBytes, SuffixesAndOverflow) {
+  std::uint64_t value = 0;
+  EXPECT_TRUE(parse_bytes("3m", value));
+  EXPECT_EQ(value, 3U << 20);
+  EXPECT_FALSE(parse_bytes("", value));
+  EXPECT_FALSE(parse_bytes("12q", value));
+  EXPECT_FALSE(parse_bytes("-1", value));
+  EXPECT_FALSE(parse_bytes("18446744073709551615g", value));
+}
+
+}  // namespace
+}  // namespace tern

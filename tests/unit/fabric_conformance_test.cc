@@ -1,0 +1,188 @@
+// The contract of core/fabric.h, run over every fabric that can be had on one machine.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/loopback.h"
+#include "core/peer.h"
+#include "shm/fabric.h"
+#include "tests/unit/seed.h"
+
+namespace tern {
+namespace {
+
+using test::Random;
+
+// Collects what a fabric reports.
+struct Sink final : FabricSink {
+  struct Message {
+    std::vector<std::byte> head, body;
+  };
+  Peer* on_contact(std::string_view card) override {
+    ++contacts;
+    last_card = card;
+    return &peer;
+  }
+  void on_message(Peer&, std::span<const std::byte> head,
+                  std::span<const std::byte> body) override {
+    messages.push_back({{head.begin(), head.end()}, {body.begin(), body.end()}});
+  }
+  void on_complete(std::uint32_t op, bool ok) override { completed.push_back({op, ok}); }
+  void on_peer_down(Peer&, std::string_view) override { ++down; }
+
+  Peer peer;
+  int contacts = 0;
+  int down = 0;
+  std::string last_card;
+  std::vector<Message> messages;
+  std::vector<std::pair<std::uint32_t, bool>> completed;
+};
+
+// One end of a connection: for loopback both ends are the same.
+struct End {
+  std::shared_ptr<Fabric> fabric;
+  Sink sink;
+  Card card;
+};
+
+struct Setup {
+  std::string name;
+  std::function<std::shared_ptr<Fabric>(ProcessId)> make;
+  bool to_itself;
+};
+
+std::shared_ptr<Fabric> make_shm(ProcessId id, bool single_copy) {
+  std::string why;
+  auto fabric = shm::ShmFabric::create(id, HostIdentity::read(), {single_copy}, why);
+  EXPECT_NE(fabric, nullptr) << why;
+  return fabric;
+}
+
+class Conformance : public ::testing::TestWithParam<Setup> {
+ protected:
+  void SetUp() override {
+    make_end(a_, {5, 0});
+    if (!GetParam().to_itself) make_end(b_, {5, 1});
+    std::string why;
+    ASSERT_EQ(a_.fabric->why_unreachable(target().card), "");
+    link_ = a_.fabric->connect(peer_, target().card, why);
+    ASSERT_NE(link_, nullptr) << why;
+  }
+  void make_end(End& end, ProcessId id) {
+    end.fabric = GetParam().make(id);
+    end.card = Card::of_this_process(id, HostIdentity::read());
+    end.card.addresses.emplace(end.fabric->name(), end.fabric->address());
+    end.fabric->set_own_card(end.card.encode());
+  }
+  End& target() { return GetParam().to_itself ? a_ : b_; }
+  void poll() {
+    a_.fabric->poll(a_.sink);
+    if (!GetParam().to_itself) b_.fabric->poll(b_.sink);
+  }
+
+  End a_, b_;
+  Peer peer_;
+  Link* link_ = nullptr;
+};
+
+TEST_P(Conformance, MessagesOfAllSizesArriveOnceAndInOrder) {
+  Random random(11);
+  const FabricLimits limits = a_.fabric->limits();
+  constexpr std::size_t kCount = 5000;
+  std::vector<Sink::Message> sent;
+  std::size_t refused = 0;
+  while (sent.size() < kCount) {
+    Sink::Message message;
+    message.head.resize(random.below(limits.max_head_bytes + 1));
+    message.body.resize(random.one_in(5) ? random.below(limits.max_body_bytes + 1)
+                                         : random.below(150));
+    for (std::byte& byte : message.head) byte = static_cast<std::byte>(random.below(256));
+    for (std::byte& byte : message.body) byte = static_cast<std::byte>(random.below(256));
+    switch (a_.fabric->send(*link_, message.head, message.body)) {
+      case Post::kDone:
+        sent.push_back(std::move(message));
+        break;
+      case Post::kNoCredit:
+        ++refused;
+        poll();
+        break;
+      default:
+        FAIL() << "send() neither sent nor asked to wait";
+    }
+    if (random.one_in(50)) poll();
+  }
+  for (int i = 0; i < 1000000 && target().sink.messages.size() < kCount; ++i) poll();
+  ASSERT_EQ(target().sink.messages.size(), kCount);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(target().sink.messages[i].head, sent[i].head) << i;
+    ASSERT_EQ(target().sink.messages[i].body, sent[i].body) << i;
+  }
+  poll();
+  EXPECT_TRUE(a_.fabric->drained());
+  if (!GetParam().to_itself) {
+    EXPECT_EQ(target().sink.contacts, 1);
+    EXPECT_EQ(target().sink.last_card, a_.card.encode());
+  }
+}
+
+TEST_P(Conformance, GetCopiesExactlyWhatWasAskedFor) {
+  if (!link_->can_get()) GTEST_SKIP() << "this link cannot get";
+  Random random(12);
+  for (const std::size_t size : {1UL, 4096UL, 100000UL, 131072UL, 400001UL, 5000000UL}) {
+    std::vector<std::byte> source(size + 2);
+    for (std::byte& byte : source) byte = static_cast<std::byte>(random.below(256));
+    std::vector<std::byte> target_memory(size + 2, std::byte{0x5a});
+    const Post posted =
+        a_.fabric->get(*link_, target_memory.data() + 1,
+                       {reinterpret_cast<std::uint64_t>(source.data() + 1), 0}, size, 77);
+    if (posted == Post::kPending) {
+      for (int i = 0; i < 100000 && a_.sink.completed.empty(); ++i) poll();
+      ASSERT_EQ(a_.sink.completed.size(), 1U);
+      EXPECT_EQ(a_.sink.completed[0], (std::pair<std::uint32_t, bool>(77, true)));
+      a_.sink.completed.clear();
+    } else {
+      ASSERT_EQ(posted, Post::kDone);
+    }
+    EXPECT_EQ(target_memory.front(), std::byte{0x5a});
+    EXPECT_EQ(target_memory.back(), std::byte{0x5a});
+    EXPECT_TRUE(std::equal(source.begin() + 1, source.end() - 1, target_memory.begin() + 1));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fabrics, Conformance,
+    ::testing::Values(
+        Setup{"self", [](ProcessId id) { return std::make_shared<LoopbackFabric>(id); }, true},
+        Setup{"shm", [](ProcessId id) { return make_shm(id, true); }, false},
+        Setup{"shm_without_single_copy", [](ProcessId id) { return make_shm(id, false); }, false}),
+    [](const auto& setup) { return setup.param.name; });
+
+TEST(ShmFabric, AForeignProcessBehindTheAddressIsRefused) {
+  const auto fabric = make_shm({5, 0}, true);
+  Card card = Card::of_this_process({5, 1}, HostIdentity::read());
+  std::string why;
+  Peer peer;
+  for (const char* const address : {"1.0.1.0", "7fffffff.3.1.1", "garbage", ""}) {
+    card.addresses["shm"] = address;
+    EXPECT_EQ(fabric->connect(peer, card, why), nullptr);
+    EXPECT_FALSE(why.empty());
+  }
+}
+
+TEST(ShmFabric, OtherHostsAndContainersAreToldApart) {
+  const auto fabric = make_shm({5, 0}, true);
+  Card card = Card::of_this_process({5, 1}, HostIdentity::read());
+  EXPECT_NE(fabric->why_unreachable(card).find("TERN_FABRIC"), std::string::npos);
+  card.addresses["shm"] = "1.1.1.1";
+  EXPECT_EQ(fabric->why_unreachable(card), "");
+  card.host.pid_space += 1;
+  EXPECT_NE(fabric->why_unreachable(card).find("container"), std::string::npos);
+  card.host.boot_id = "another";
+  EXPECT_NE(fabric->why_unreachable(card).find("another host"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tern

@@ -1,0 +1,128 @@
+// The ring between two threads, and what the consumer does with damaged contents.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "shm/inbox.h"
+#include "shm/ring.h"
+#include "tests/unit/seed.h"
+
+namespace tern::shm {
+namespace {
+
+using test::Random;
+
+std::unique_ptr<Ring> new_ring() { return std::unique_ptr<Ring>(new Ring()); }
+
+std::byte pattern(std::uint64_t message, std::size_t i) {
+  return static_cast<std::byte>(message * 31 + i * 7);
+}
+
+TEST(Ring, EverySizeArrivesInOrderAcrossThreads) {
+  const auto ring = new_ring();
+  constexpr std::uint64_t kMessages = 60000;
+  Random sizes(9);
+  std::vector<std::size_t> bodies(kMessages);
+  for (std::size_t& size : bodies) {
+    size = sizes.below(sizes.one_in(10) ? kMaxBodyBytes + 1 : 200);
+  }
+  std::thread producer([&] {
+    Producer out(*ring);
+    std::vector<std::byte> body(kMaxBodyBytes);
+    for (std::uint64_t m = 0; m < kMessages; ++m) {
+      const std::size_t head = m % 49;
+      std::byte head_bytes[48];
+      for (std::size_t i = 0; i < head; ++i) head_bytes[i] = pattern(m, i);
+      for (std::size_t i = 0; i < bodies[m]; ++i) body[i] = pattern(m, i + 1);
+      while (!out.push(CellKind::kMessage, {head_bytes, head}, {body.data(), bodies[m]})) {
+        std::this_thread::yield();
+      }
+    }
+  });
+  Consumer in(*ring);
+  std::uint64_t wrong = 0;
+  for (std::uint64_t m = 0; m < kMessages; ++m) {
+    while (!in.ready()) std::this_thread::yield();
+    Consumer::Message message;
+    EXPECT_TRUE(in.read(message));
+    if (message.head.size() != m % 49 || message.body.size() != bodies[m]) ++wrong;
+    for (std::size_t i = 0; i < message.head.size(); ++i) wrong += message.head[i] != pattern(m, i);
+    for (std::size_t i = 0; i < message.body.size(); ++i) {
+      wrong += message.body[i] != pattern(m, i + 1);
+    }
+    in.pop();
+  }
+  producer.join();
+  EXPECT_EQ(wrong, 0U);
+  EXPECT_FALSE(in.ready());
+}
+
+TEST(Ring, AFullRingRefusesAndRecovers) {
+  const auto ring = new_ring();
+  Producer out(*ring);
+  Consumer in(*ring);
+  const std::vector<std::byte> body(kMaxBodyBytes);
+  std::size_t pushed = 0;
+  while (out.push(CellKind::kMessage, {}, body)) ++pushed;
+  EXPECT_EQ(pushed, kDataBytes / kMaxBodyBytes);
+  for (std::size_t i = 0; i < pushed; ++i) {
+    Consumer::Message message;
+    ASSERT_TRUE(in.ready());
+    ASSERT_TRUE(in.read(message));
+    in.pop();
+  }
+  EXPECT_TRUE(out.push(CellKind::kMessage, {}, body));
+}
+
+TEST(Ring, DamagedCellsAreReportedOrHarmless) {
+  Random random(10);
+  for (int round = 0; round < 20000; ++round) {
+    const auto ring = new_ring();
+    Cell& cell = ring->cells[0];
+    auto* const raw = reinterpret_cast<std::byte*>(&cell);
+    for (std::size_t i = 0; i < sizeof cell; ++i)
+      raw[i] = static_cast<std::byte>(random.below(256));
+    cell.sequence.store(1);
+    Consumer in(*ring);
+    ASSERT_TRUE(in.ready());
+    Consumer::Message message;
+    if (!in.read(message)) continue;
+    // Whatever was accepted lies inside the ring.
+    const auto* const begin = reinterpret_cast<const std::byte*>(ring.get());
+    const auto* const end = begin + sizeof(Ring);
+    ASSERT_GE(message.head.data(), begin);
+    ASSERT_LE(message.head.data() + message.head.size(), end);
+    ASSERT_GE(message.body.data(), begin);
+    ASSERT_LE(message.body.data() + message.body.size(), end);
+  }
+}
+
+TEST(Inbox, ManyProducersLoseNothing) {
+  auto inbox = std::make_unique<Inbox>();
+  inbox_init(*inbox, 1);
+  constexpr std::uint32_t kThreads = 4;
+  constexpr std::uint32_t kOffers = 20000;
+  std::vector<std::thread> producers;
+  for (std::uint32_t t = 0; t < kThreads; ++t) {
+    producers.emplace_back([&, t] {
+      for (std::uint32_t i = 0; i < kOffers; ++i) {
+        while (!inbox_push(*inbox, {t, i, 0})) std::this_thread::yield();
+      }
+    });
+  }
+  std::vector<std::uint32_t> next(kThreads, 0);
+  std::uint64_t position = 0;
+  for (std::uint32_t got = 0; got < kThreads * kOffers;) {
+    const auto offer = inbox_pop(*inbox, position);
+    if (!offer) continue;
+    ASSERT_LT(offer->pid, kThreads);
+    ASSERT_EQ(offer->fd, next[offer->pid]++);
+    ++got;
+  }
+  for (std::thread& producer : producers) producer.join();
+}
+
+}  // namespace
+}  // namespace tern::shm
