@@ -206,7 +206,7 @@ void Engine::start_matched(UnexpectedMessage& message, Request& request) {
 void Engine::begin_stream(Peer& from, const wire::FirstHead& head,
                           std::span<const std::byte> body) {
   const std::size_t total = head.total_bytes;
-  if (from.stream.active() || total > kLongestEagerBytes || body.size() > total || total == 0) {
+  if (from.stream.active() || total > kLongestEagerBytes || body.empty() || body.size() > total) {
     return drop(from, "a fragment out of turn");
   }
   const Envelope envelope = envelope_of(head.envelope);
@@ -230,7 +230,8 @@ void Engine::begin_stream(Peer& from, const wire::FirstHead& head,
 
 void Engine::feed_stream(Peer& from, std::span<const std::byte> body) {
   IncomingStream& stream = from.stream;
-  if (!stream.active() || body.size() > stream.total_bytes - stream.position) {
+  // No sender makes empty fragments: they would never end.
+  if (!stream.active() || body.empty() || body.size() > stream.total_bytes - stream.position) {
     return drop(from, "a fragment out of turn");
   }
   const std::size_t position = stream.position;

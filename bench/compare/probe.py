@@ -1,7 +1,7 @@
-"""Is the machine fit for measuring right now? Core distance and other programs' load.
+"""How does the machine stand right now? Core distance and other programs' load.
 
-The two virtual cores of a virtual machine may at any time be hyper-threads of one real core; figures
-taken then are worthless, and nothing but the time a cache line takes between them tells.
+The two virtual cores of a virtual machine may at any time be hyper-threads of one real core, where
+every figure is another one; nothing but the time a cache line takes between them tells.
 """
 
 import os
@@ -12,7 +12,11 @@ import time
 from dataclasses import dataclass
 
 # Half a round trip of a cache line: 9 to 17 ns between hyper-threads, 40 and more between cores.
-SIBLINGS_BELOW_NS = 30.0
+SIBLINGS_BELOW_NS = 35.0
+
+# Where the two cores can be, the better place for measuring first.
+CORES, SIBLINGS = "two cores", "two hyper-threads of one core"
+PLACES = (CORES, SIBLINGS)
 
 # Core distance changes by moving to other real cores; the fastest of many bursts repeats within this.
 MOVED_FACTOR = 1.6
@@ -57,15 +61,16 @@ class Probe:
         return float(done.stdout) if done.returncode == 0 else None
 
 
-def verdict(before, after):
-    """Why a run between these two probes is worthless, or an empty string."""
+def place(before, after):
+    """Where a run between these two probes took place: one of PLACES, or None when that changed."""
     if before is None or after is None:
-        return ""
-    if min(before, after) < SIBLINGS_BELOW_NS:
-        return f"the two cores were hyper-threads of one core ({before:.0f} -> {after:.0f} ns)"
-    if max(before, after) > MOVED_FACTOR * min(before, after):
-        return f"the cores moved ({before:.0f} -> {after:.0f} ns)"
-    return ""
+        return CORES
+    siblings = [value < SIBLINGS_BELOW_NS for value in (before, after)]
+    if siblings[0] != siblings[1]:
+        return None
+    if not siblings[0] and max(before, after) > MOVED_FACTOR * min(before, after):
+        return None
+    return SIBLINGS if siblings[0] else CORES
 
 
 @dataclass

@@ -1,7 +1,9 @@
 """One comparison: runs every measurement with every MPI in turn, A B C A B C ..., and keeps samples.
 
-Each run stands between two probes of the machine; a run the machine spoilt is repeated a few times
-and then left out. An MPI that fails in one measurement is skipped there from then on.
+Each run stands between two probes of the machine; a run during which the cores moved is repeated a
+few times and then left out. Runs on two cores and runs on two hyper-threads of one core are kept
+apart: the report is of the place that most runs saw, since only runs of one place can be compared. An
+MPI that fails in one measurement is skipped there from then on.
 """
 
 import datetime
@@ -10,7 +12,7 @@ import pathlib
 import platform
 import sys
 
-from probe import Load, Probe, verdict
+from probe import PLACES, SIBLINGS, Load, Probe, place
 from suite import RunFailed
 
 ATTEMPTS = 3  # per run, if the probes say that the machine moved
@@ -52,7 +54,7 @@ class Session:
         self.measurements = measurements
         self.rounds = rounds
         self.probe = Probe(folder)
-        self.samples = {mpi.name: {} for mpi in self.mpis}
+        self.samples_at = {where: {mpi.name: {} for mpi in self.mpis} for where in PLACES}
         self.failures = {}  # {(mpi name, measurement title): sentence}
         self.discarded = []  # sentences
         self.probes_ns = []
@@ -73,25 +75,42 @@ class Session:
         self.foreign_cores = load.foreign_cores()
 
     def _one(self, turn, measurement, mpi, progress):
-        place = (mpi.name, measurement.title)
-        if place in self.failures:
+        failure = (mpi.name, measurement.title)
+        if failure in self.failures:
             return
         for _ in range(ATTEMPTS):
             before = self._probed()
             try:
                 values = measurement.run(mpi, self.programs[mpi.name])
             except RunFailed as error:
-                self.failures[place] = str(error)
+                self.failures[failure] = str(error)
                 progress.say(f"{mpi.name} fails in {measurement.title}: {error}")
                 return
-            problem = verdict(before, self._probed())
-            if not problem:
+            after = self._probed()
+            where = place(before, after)
+            if where is not None:
+                samples = self.samples_at[where][mpi.name]
                 for metric, value in values.items():
-                    self.samples[mpi.name].setdefault(metric, {})[turn] = value
+                    samples.setdefault(metric, {})[turn] = value
                 return
-            sentence = f"{measurement.title} with {mpi.name}, round {turn + 1}: {problem}"
+            sentence = (f"{measurement.title} with {mpi.name}, round {turn + 1}: the cores moved "
+                        f"({before:.0f} -> {after:.0f} ns)")
             self.discarded.append(sentence)
             progress.say(f"discarded: {sentence}")
+
+    def _count(self, where):
+        return sum(len(rounds) for taken in self.samples_at[where].values()
+                   for rounds in taken.values())
+
+    @property
+    def place(self):
+        """Where most figures were taken."""
+        return max(PLACES, key=self._count)
+
+    @property
+    def samples(self):
+        """{mpi name: {Metric: {round: value}}} of that place."""
+        return self.samples_at[self.place]
 
     def _probed(self):
         value = self.probe.nanoseconds()
@@ -106,9 +125,14 @@ class Session:
         if self.foreign_cores > DISTURBING_SHARE * cores:
             sentences.append(f"other programs used {100 * self.foreign_cores / cores:.0f} % of the "
                              f"{cores} cores meanwhile: repeat this on a quiet machine")
+        others = sum(self._count(where) for where in PLACES if where != self.place)
+        if self.place == SIBLINGS:
+            sentences.append(f"the figures are of {SIBLINGS}: ratios hold for such a machine only")
+        if others:
+            sentences.append(f"left out: {others} taken elsewhere than on {self.place}")
         if self.discarded:
             count = len(self.discarded)
-            sentences.append(f"{count} run{'' if count == 1 else 's'} discarded because the machine "
+            sentences.append(f"{count} run{'' if count == 1 else 's'} discarded because the cores "
                              "moved")
         if self.probe.cpus is None:
             sentences.append("one core only: two-rank figures are of ranks taking turns")
@@ -132,6 +156,7 @@ class Session:
             "machine": self.machine(),
             "mpis": {mpi.name: mpi.label for mpi in self.mpis},
             "rounds": self.rounds,
+            "place": self.place,
             "core_distance_ns": [probes[0], probes[len(probes) // 2], probes[-1]] if probes else [],
             "foreign_cores": round(self.foreign_cores, 3),
             "warnings": self.warnings(),

@@ -95,18 +95,19 @@ class WorstStepTest(unittest.TestCase):
 
 
 class ProbeTest(unittest.TestCase):
-    def test_hyper_threads_before_or_after_spoil_a_run(self):
-        self.assertIn("hyper-threads", probe.verdict(12.0, 105.0))
-        self.assertIn("hyper-threads", probe.verdict(105.0, 12.0))
+    def test_a_steady_distance_tells_where_a_run_was(self):
+        self.assertEqual(probe.place(100.0, 110.0), probe.CORES)
+        self.assertEqual(probe.place(12.0, 26.0), probe.SIBLINGS)
+
+    def test_a_move_between_hyper_threads_and_cores_spoils_a_run(self):
+        self.assertIsNone(probe.place(12.0, 105.0))
+        self.assertIsNone(probe.place(105.0, 12.0))
 
     def test_a_changed_distance_spoils_a_run(self):
-        self.assertIn("moved", probe.verdict(50.0, 105.0))
-
-    def test_a_steady_distance_does_not(self):
-        self.assertEqual(probe.verdict(100.0, 110.0), "")
+        self.assertIsNone(probe.place(50.0, 105.0))
 
     def test_without_a_second_core_nothing_is_judged(self):
-        self.assertEqual(probe.verdict(None, None), "")
+        self.assertEqual(probe.place(None, None), probe.CORES)
 
 
 class LauncherCase(unittest.TestCase):
@@ -190,10 +191,17 @@ class SessionTest(LauncherCase):
         self.assertEqual(len(session.discarded), 1)
         self.assertIn("1 run discarded", " ".join(session.warnings()))
 
-    def test_a_machine_that_stays_spoilt_gives_no_sample(self):
-        session = self.session([self.mpi("a", "echo latency 8 1")], [12] * 6, rounds=1)
+    def test_a_machine_that_keeps_moving_gives_no_sample(self):
+        session = self.session([self.mpi("a", "echo latency 8 1")], [12, 100] * 3, rounds=1)
         self.assertEqual(session.samples["a"], {})
         self.assertEqual(len(session.discarded), session_module.ATTEMPTS)
+
+    def test_figures_of_the_rarer_place_are_left_out(self):
+        script = f"echo >> {self.folder}/runs; echo latency 8 $(wc -l < {self.folder}/runs)"
+        session = self.session([self.mpi("a", script)], [100, 100] + [12] * 4, rounds=3)
+        self.assertEqual(session.samples["a"][LATENCY], {1: 2.0, 2: 3.0})
+        self.assertIn("left out: 1 taken elsewhere", " ".join(session.warnings()))
+        self.assertIn("hyper-threads", " ".join(session.warnings()))
 
     def test_who_fails_is_left_out_and_the_others_go_on(self):
         mpis = [self.mpi("a", "exit 1"), self.mpi("b", "echo latency 8 1")]
