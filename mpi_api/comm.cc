@@ -8,6 +8,7 @@
 #include "mpi_api/bsend.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/info.h"
+#include "mpi_api/intercomm.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {
@@ -30,6 +31,7 @@ Comm::~Comm() {
   if (info != nullptr) info->release();
   local_->release();
   if (remote_ != nullptr) remote_->release();
+  if (local_comm_ != nullptr) local_comm_->release();
   std::free(peers_);
 }
 
@@ -40,16 +42,32 @@ Peer& Comm::find_peer(int rank) {
   return found;
 }
 
-Comm* make_comm(std::uint64_t context, Group* local, Group* remote) {
-  Comm* const comm = make<Comm>(context, local, remote);
+Comm* make_comm(std::uint64_t context, Group* group) {
+  Comm* const comm = make<Comm>(context, group, nullptr);
   if (comm == nullptr) {
-    local->release();
-    if (remote != nullptr) remote->release();
+    group->release();
   } else if (comm->peers_ == nullptr) {
     comm->release();
     return nullptr;
   }
   return comm;
+}
+
+Comm* make_intercomm(const InterContexts& contexts, bool first, Group* local, Group* remote) {
+  local->retain();
+  Comm* const inside = make_comm(contexts.local, local);
+  Comm* const comm = inside == nullptr ? nullptr : make<Comm>(contexts.between, local, remote);
+  if (comm == nullptr) {
+    local->release();
+    remote->release();
+    if (inside != nullptr) inside->release();
+    return nullptr;
+  }
+  comm->first_ = first;
+  comm->local_comm_ = inside;
+  if (comm->peers_ != nullptr) return comm;
+  comm->release();
+  return nullptr;
 }
 
 int delete_attributes(Comm& comm) { return comm.attributes.remove_all(to_handle(&comm)); }

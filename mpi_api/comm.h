@@ -1,8 +1,8 @@
 // mpi_api/comm.h - communicators (MPI-5.0 chapter 7).
 //
 // A context id is 64 bits: the creating leader's number and that leader's counter, so that it is
-// unique without any agreement and never runs out. The lowest bit tells the plane:
-// point-to-point or collective.
+// unique without any agreement and never runs out (new_context() in runtime.h). The lowest two bits
+// tell the plane: point-to-point, collective, or the making of further communicators.
 // Threading: under the entry lock. Failure: make_comm() gives nullptr when there is no memory.
 #pragma once
 #include <cstdint>
@@ -17,7 +17,8 @@
 
 namespace tern::mpi {
 
-class BsendBuffer;  // bsend.h
+class BsendBuffer;     // bsend.h
+struct InterContexts;  // intercomm.h
 
 // Tags 0..kTagUb are the user's. Every one of them has a negative twin that is neither MPI_ANY_TAG
 // nor MPI_ANY_SOURCE: -3 - tag, for the library's own messages about it.
@@ -25,7 +26,7 @@ inline constexpr int kTagUb = 0x7ffffffd;
 
 class Comm final : public Object {
  public:
-  // Use make_comm().
+  // Use make_comm() or make_intercomm() (intercomm.h).
   Comm(std::uint64_t context, Group* local, Group* remote);
   ~Comm() override;
 
@@ -35,6 +36,11 @@ class Comm final : public Object {
   bool is_inter() const { return remote_ != nullptr; }
   Group& group() const { return *local_; }
   Group* remote_group() const { return remote_; }
+  // Intercommunicators: a hidden intracommunicator of the local group, for what its members do
+  // among themselves.
+  Comm& local_comm() const { return *local_comm_; }
+  // Intercommunicators: true in one of the two groups, the same one for all processes.
+  bool is_first() const { return first_; }
 
   // The peer that point-to-point rank addresses (in the remote group of an intercommunicator).
   Peer& peer(int rank) {
@@ -44,8 +50,10 @@ class Comm final : public Object {
 
   std::uint64_t context() const { return context_; }                  // Point-to-point.
   std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
-  // Where the context of a communicator that is being created without blocking will be written.
-  std::uint64_t* context_to_come() { return &context_; }
+  // Leaders that agree on a new communicator; no receive has wildcards here.
+  std::uint64_t creation_context() const { return context_ | 2U; }
+  // The context of a communicator that was created without blocking has become known.
+  void set_context(std::uint64_t context) { context_ = context; }
   // Tag of the next collective on this communicator; all members draw it in the same order.
   int next_collective_tag() { return static_cast<int>(collective_tag_++ & 0x7fffffffU); }
 
@@ -56,23 +64,27 @@ class Comm final : public Object {
   std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Comm_attach_buffer
 
  private:
-  friend Comm* make_comm(std::uint64_t context, Group* local, Group* remote);
+  friend Comm* make_comm(std::uint64_t context, Group* group);
+  friend Comm* make_intercomm(const InterContexts& contexts, bool first, Group* local,
+                              Group* remote);
   Peer& find_peer(int rank);
 
   int rank_;
   int size_;
   int remote_size_;
+  bool first_ = false;
   std::uint64_t context_;
   // calloc'ed: pages of peers never talked to take no memory.
   Peer** peers_;
   Group* local_;
   Group* remote_;
+  Comm* local_comm_ = nullptr;
   std::uint32_t collective_tag_ = 0;
 };
 
-// A communicator over these groups, of each of which it takes over one reference (also on failure).
-// remote is nullptr for an intracommunicator; context has its lowest bit clear.
-Comm* make_comm(std::uint64_t context, Group* local, Group* remote);
+// An intracommunicator; it takes over one reference of the group (also on failure). context comes
+// from new_context().
+Comm* make_comm(std::uint64_t context, Group* group);
 
 // Deletes all attributes, latest first. Returns what the program's delete function said when one
 // fails; the attributes that are left stay.

@@ -1,5 +1,5 @@
 // mpi_api/comm_create.cc - MPI_Comm_dup, _idup, _split, _create and _create_group (MPI-5.0 section
-// 7.4.2). MPI_Comm_split_type: comm_split_type.cc.
+// 7.4.2). MPI_Comm_split_type: comm_split_type.cc; between groups: intercomm.cc.
 #include "mpi_api/comm_create.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "mpi_api/comm_hints.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/intercomm.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
 
@@ -20,7 +21,7 @@ int no_memory() { return fail(MPI_ERR_NO_MEM, "no memory is left for a communica
 
 // Takes over a reference of group. The new communicator has the error handler of the old one.
 int make_from(Comm& comm, std::uint64_t context, Group& group, Comm** newcomm) {
-  Comm* const made = make_comm(context, &group, nullptr);
+  Comm* const made = make_comm(context, &group);
   if (made == nullptr) return no_memory();
   set_errhandler(*made, comm.errhandler);
   *newcomm = made;
@@ -33,11 +34,19 @@ void discard(Comm& comm) {
   comm.release();
 }
 
-// A copy with the context still to come: group, error handler and attributes, but not the hints.
-int make_twin(Comm& comm, std::uint64_t context, const Info* hints, Comm** newcomm) {
+// A copy: groups, error handler and attributes, but not the hints. The contexts may still be to
+// come.
+int make_twin(Comm& comm, const InterContexts& contexts, const Info* hints, Comm** newcomm) {
   comm.group().retain();
   Comm* made = nullptr;
-  if (const int error = make_from(comm, context, comm.group(), &made)) return error;
+  if (comm.is_inter()) {
+    comm.remote_group()->retain();
+    made = make_intercomm(contexts, comm.is_first(), &comm.group(), comm.remote_group());
+  } else {
+    made = make_comm(contexts.between, &comm.group());
+  }
+  if (made == nullptr) return no_memory();
+  set_errhandler(*made, comm.errhandler);
   take_hints(*made, hints);
   if (const int error = made->attributes.copy_from(comm.attributes, to_handle(&comm))) {
     discard(*made);
@@ -48,26 +57,43 @@ int make_twin(Comm& comm, std::uint64_t context, const Info* hints, Comm** newco
 }
 
 int dup(Comm& comm, const Info* hints, Comm** newcomm) {
-  std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
-  if (const int error = coll::bcast_bytes(comm, &context, sizeof context, 0)) return error;
-  return make_twin(comm, context, hints, newcomm);
+  InterContexts contexts;
+  if (comm.is_inter()) {
+    if (const int error = dup_contexts(comm, contexts)) return error;
+  } else {
+    if (comm.rank() == 0) contexts.between = new_context();
+    std::uint64_t& context = contexts.between;
+    if (const int error = coll::bcast_bytes(comm, &context, sizeof context, 0)) return error;
+  }
+  return make_twin(comm, contexts, hints, newcomm);
 }
 
-// The context has arrived in the new communicator (or never will).
-int twin_ready(void* newcomm, int error) {
-  static_cast<Comm*>(newcomm)->release();
+// A communicator whose context is on its way.
+struct Pending {
+  Comm* comm;  // One reference is ours: a program that frees it too early must not break us.
+  std::uint64_t context;
+};
+
+// The context has arrived (or never will).
+int twin_ready(void* context, int error) {
+  auto* const pending = static_cast<Pending*>(context);
+  pending->comm->set_context(pending->context);
+  pending->comm->release();
+  delete pending;
   return error;
 }
 
 int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
   Comm* made = nullptr;
   const std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
-  if (const int error = make_twin(comm, context, hints, &made)) return error;
-  made->retain();  // For the operation: a program that frees it too early must not break us.
+  if (const int error = make_twin(comm, {context, 0}, hints, &made)) return error;
+  made->retain();
+  auto* const pending = new Pending{made, context};
   *request =
-      coll::start_bcast_bytes(comm, made->context_to_come(), sizeof context, 0, twin_ready, made);
+      coll::start_bcast_bytes(comm, &pending->context, sizeof context, 0, twin_ready, pending);
   if (*request == nullptr) {
     made->release();
+    delete pending;
     discard(*made);
     return no_memory();
   }
@@ -75,30 +101,14 @@ int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
   return MPI_SUCCESS;
 }
 
-// The members of group as ranks of comm.
-int translate(const Comm& comm, const Group& group, std::vector<int>& members) {
-  members.reserve(static_cast<std::size_t>(group.size()));
-  for (int i = 0; i < group.size(); ++i) {
-    const int rank = comm.group().find(group.member(i));
-    if (rank == MPI_UNDEFINED) {
-      return fail(MPI_ERR_GROUP,
-                  "the process at rank {} of group is not in comm; group must be a subset of the "
-                  "group of comm",
-                  i);
-    }
-    members.push_back(rank);
-  }
-  return MPI_SUCCESS;
-}
-
 int transfer(bool send, Comm& comm, int rank, int tag, std::uint64_t& context) {
   const DataView data = DataView::bytes_at(&context, sizeof context);
   tern::Request op;
   if (send) {
-    engine().send(comm.peer(rank), {comm.collective_context(), comm.rank(), tag}, data,
+    engine().send(comm.peer(rank), {comm.creation_context(), comm.rank(), tag}, data,
                   SendMode::kStandard, op);
   } else {
-    engine().receive({comm.collective_context(), rank, tag}, data, op);
+    engine().receive({comm.creation_context(), rank, tag}, data, op);
   }
   return wait_internal(op);
 }
@@ -121,25 +131,39 @@ int share_context(Comm& comm, std::span<const int> members, int me, int tag,
   return MPI_SUCCESS;
 }
 
-// The group of `members` (ranks of comm), one reference the caller's.
-Group* subgroup(Comm& comm, std::span<const int> members) {
+}  // namespace
+
+Group* subgroup(Group& from, std::span<const int> members) {
   const int size = static_cast<int>(members.size());
-  bool same = size == comm.size();
+  bool same = size == from.size();
   for (int i = 0; same && i < size; ++i) same = members[static_cast<std::size_t>(i)] == i;
   if (same) {
-    comm.group().retain();
-    return &comm.group();
+    from.retain();
+    return &from;
   }
   std::vector<ProcessId> ids;
   ids.reserve(members.size());
-  for (const int rank : members) ids.push_back(comm.group().member(rank));
-  return make_group(std::move(ids), comm.group().self());
+  for (const int rank : members) ids.push_back(from.member(rank));
+  return make_group(std::move(ids), from.self());
 }
 
-}  // namespace
+int ranks_of_group(const Comm& comm, const Group& group, std::vector<int>& members) {
+  members.reserve(static_cast<std::size_t>(group.size()));
+  for (int i = 0; i < group.size(); ++i) {
+    const int rank = comm.group().find(group.member(i));
+    if (rank == MPI_UNDEFINED) {
+      return fail(MPI_ERR_GROUP,
+                  "the process at rank {} of group is not in comm; group must be a subset of the "
+                  "group of comm",
+                  i);
+    }
+    members.push_back(rank);
+  }
+  return MPI_SUCCESS;
+}
 
 int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm) {
-  Group* const group = subgroup(comm, members);
+  Group* const group = subgroup(comm.group(), members);
   return group == nullptr ? no_memory() : make_from(comm, context, *group, newcomm);
 }
 
@@ -158,6 +182,7 @@ int comm_idup_with_info(Comm* comm, Info* info, Comm** newcomm, Request** reques
 }
 
 int comm_split(Comm* comm, int color, int key, Comm** newcomm) {
+  if (comm->is_inter()) return split_intercomm(*comm, color, key, newcomm);
   // Everybody offers a context; that of the new rank 0 is used.
   struct Choice {
     int color;
@@ -182,10 +207,11 @@ int comm_split(Comm* comm, int color, int key, Comm** newcomm) {
 }
 
 int comm_create(Comm* comm, Group* group, Comm** newcomm) {
+  if (comm->is_inter()) return create_intercomm(*comm, *group, newcomm);
   // Several disjoint groups may be passed at once. A process whose arguments are wrong takes part
   // all the same, offering no context, so that the others get an error and do not wait for ever.
   std::vector<int> members;
-  const int wrong = translate(*comm, *group, members);
+  const int wrong = ranks_of_group(*comm, *group, members);
   const std::uint64_t mine = wrong == MPI_SUCCESS ? new_context() : 0;
   std::vector<std::uint64_t> all(static_cast<std::size_t>(comm->size()));
   const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data());
@@ -205,9 +231,9 @@ int comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
   *newcomm = nullptr;
   if (group->rank() == MPI_UNDEFINED) return MPI_SUCCESS;
   std::vector<int> members;
-  if (const int error = translate(*comm, *group, members)) return error;
+  if (const int error = ranks_of_group(*comm, *group, members)) return error;
   std::uint64_t context = group->rank() == 0 ? new_context() : 0;
-  // On the plane of collectives no receive has wildcards, and collectives use no negative tags.
+  // The tags from 0 on are those of MPI_Intercomm_create.
   const int error = share_context(*comm, members, group->rank(), -3 - tag, context);
   if (error != MPI_SUCCESS) return error;
   return derive_comm(*comm, members, context, newcomm);

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "mpi_api/comm.h"
 
@@ -13,5 +14,12 @@ namespace tern::mpi {
 
 // Makes the new communicator of `members`, ranks of the old one in their new order. Local.
 int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm);
+
+// The members of `from` with these ranks, in this order; one reference is the caller's. nullptr
+// when there is no memory.
+Group* subgroup(Group& from, std::span<const int> members);
+
+// The members of group as ranks of (the local group of) comm, or the error that one is not there.
+int ranks_of_group(const Comm& comm, const Group& group, std::vector<int>& members);
 
 }  // namespace tern::mpi

@@ -93,6 +93,13 @@ void enter_thread_level(int level) {
   engine().wait_state().after_idle = [] { reacquire_entry(dropped_levels); };
 }
 
+// A hash of all bits (the finalizer of splitmix64).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31);
+}
+
 void make_predefined_objects() {
   make_predefined_groups();
   make_predefined_infos();
@@ -101,12 +108,37 @@ void make_predefined_objects() {
   make_predefined_messages();
 }
 
+// nullptr when there is no memory. Takes over the reference of group, which may be nullptr.
 Comm* make_predefined_comm(MPI_Comm handle, std::uint64_t context, Group* group, const char* name) {
-  Comm* const comm = make<Comm>(context, group, nullptr);
+  Comm* const comm = group == nullptr ? nullptr : make_comm(context, group);
+  if (comm == nullptr) return nullptr;
   comm->make_predefined(reinterpret_cast<std::uintptr_t>(handle));
   comm->name = name;
   set_errhandler(*comm, &initial_errhandler());
   return comm;
+}
+
+void destroy_comm(Comm*& comm) {
+  if (comm == nullptr) return;
+  comm->retire_predefined();
+  comm->release();
+  comm = nullptr;
+}
+
+int make_predefined_comms(const spawn::LaunchInfo& info) {
+  // Contexts 0 and 4 (the lowest two bits tell the plane) are the world's and the self
+  // communicator's; new ones begin in the space of this process's number, which is unique in the
+  // job: 2^24 processes, and 2^38 communicators that each of them may lead.
+  const std::uint64_t mask = mix(info.job_id) & ~std::uint64_t{3};
+  the_runtime.context_base = (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ mask;
+  the_runtime.world = make_predefined_comm(
+      MPI_COMM_WORLD, mask, make<Group>(info.job_id, info.size, info.rank), "MPI_COMM_WORLD");
+  the_runtime.self = make_predefined_comm(MPI_COMM_SELF, 4 ^ mask,
+                                          make_group({info.id()}, info.id()), "MPI_COMM_SELF");
+  if (the_runtime.world != nullptr && the_runtime.self != nullptr) return MPI_SUCCESS;
+  destroy_comm(the_runtime.world);
+  destroy_comm(the_runtime.self);
+  return fail(MPI_ERR_NO_MEM, "no memory is left for MPI_COMM_WORLD");
 }
 
 void warn(const Config& config, const std::vector<std::string>& warnings, int rank) {
@@ -160,24 +192,12 @@ int start_up(int thread_level) {
                         "the launcher did not take this rank's business card; is it "
                         "still running?"));
   }
-  // Contexts 0 and 2 (lowest bit clear) are the world's and the self communicator's; new ones begin
-  // at 4 in the space of this process's number, which is unique in the job.
-  the_runtime.leader_number = static_cast<std::uint64_t>(info.rank) + 1;
   make_predefined_objects();
-  the_runtime.world = make_predefined_comm(
-      MPI_COMM_WORLD, 0, make<Group>(info.job_id, info.size, info.rank), "MPI_COMM_WORLD");
-  the_runtime.self =
-      make_predefined_comm(MPI_COMM_SELF, 2, make_group({info.id()}, info.id()), "MPI_COMM_SELF");
+  if (const int error = make_predefined_comms(info)) return give_up(error);
   enter_thread_level(thread_level);
   the_runtime.was_initialized = true;
   entry_state.initialized.store(true, std::memory_order_release);
   return MPI_SUCCESS;
-}
-
-void destroy_comm(Comm*& comm) {
-  comm->retire_predefined();
-  comm->release();
-  comm = nullptr;
 }
 
 int shut_down() {
@@ -214,8 +234,7 @@ int raised(int error, const char* function) {
 }  // namespace
 
 std::uint64_t new_context() {
-  // The lowest bit is the plane; the counter has 31 bits of its own.
-  return (the_runtime.leader_number << 32) | (std::uint64_t{++the_runtime.context_count} << 1);
+  return the_runtime.context_base ^ (++the_runtime.context_count << 2);
 }
 
 namespace impl {

@@ -17,10 +17,10 @@ struct Runtime {
   Comm* world = nullptr;
   Comm* self = nullptr;
   int thread_level = MPI_THREAD_SINGLE;
-  std::uint64_t leader_number = 0;  // High half of the context ids that this process creates.
-  std::uint32_t context_count = 0;
-  std::thread::id main_thread;   // The one that called MPI_Init.
-  bool was_initialized = false;  // MPI_Init has returned once.
+  std::uint64_t context_base = 0;   // What the context ids that this process creates begin at.
+  std::uint64_t context_count = 0;  // How many it has created.
+  std::thread::id main_thread;      // The one that called MPI_Init.
+  bool was_initialized = false;     // MPI_Init has returned once.
   bool finalized = false;
 };
 
@@ -30,8 +30,9 @@ inline Runtime& runtime() { return the_runtime; }
 // Precondition: is_initialized().
 inline Engine& engine() { return *the_runtime.engine; }
 
-// A context id that no other communicator has (lowest bit clear). Drawn by the process that will be
-// the leader (rank 0) of the new communicator, which tells the others.
+// A context id that no other communicator has (lowest two bits clear, see comm.h). Drawn by one
+// member of the new communicator, which tells the others. Never repeats within a job; between jobs
+// that are connected later, the job's random mask makes a clash as unlikely as 2^-62.
 std::uint64_t new_context();
 
 }  // namespace tern::mpi

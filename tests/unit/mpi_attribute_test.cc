@@ -55,7 +55,7 @@ class AttributeTest : public testing::Test {
   }
 
   Comm* new_comm(std::uint64_t context) {
-    comms_.push_back(make_comm(context, make_group({{1, 0}}, ProcessId{1, 0}), nullptr));
+    comms_.push_back(make_comm(context, make_group({{1, 0}}, ProcessId{1, 0})));
     return comms_.back();
   }
   static std::intptr_t value_of(Comm* comm, int key) {

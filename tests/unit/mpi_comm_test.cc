@@ -25,7 +25,7 @@ class CommTest : public testing::Test {
   }
   Comm* comm_of(std::vector<ProcessId> ids) {
     comms_.push_back(
-        make_comm(100 + 2 * comms_.size(), make_group(std::move(ids), ProcessId{1, 1}), nullptr));
+        make_comm(100 + 2 * comms_.size(), make_group(std::move(ids), ProcessId{1, 1})));
     return comms_.back();
   }
   static int compare(Comm* a, Comm* b) {
@@ -135,7 +135,7 @@ TEST_F(CommTest, ManyAliveAtOnceAndManyMoreOverTime) {
   std::vector<Comm*> alive;
   for (int i = 0; i < 100'000; ++i) {
     comm_->group().retain();
-    Comm* made = make_comm(1000 + 2 * static_cast<std::uint64_t>(i), &comm_->group(), nullptr);
+    Comm* made = make_comm(1000 + 2 * static_cast<std::uint64_t>(i), &comm_->group());
     ASSERT_NE(made, nullptr);
     if (alive.size() < kAlive) {
       alive.push_back(made);

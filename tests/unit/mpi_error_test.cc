@@ -142,7 +142,7 @@ class ErrorHandling : public testing::Test {
   void SetUp() override {
     make_predefined_groups();
     calls.clear();
-    comm_ = make_comm(100, make_group({{1, 0}, {1, 1}}, ProcessId{1, 1}), nullptr);
+    comm_ = make_comm(100, make_group({{1, 0}, {1, 1}}, ProcessId{1, 1}));
     comm_->name = "ocean";
     ASSERT_EQ(impl::comm_set_errhandler(comm_, to_errhandler(MPI_ERRORS_RETURN)), MPI_SUCCESS);
   }
