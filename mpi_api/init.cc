@@ -74,8 +74,10 @@ std::uint32_t number_or(const Config& config, std::string_view name, std::uint32
 }
 
 WaitPolicy wait_policy(const Config& config, const spawn::LaunchInfo& info) {
-  // Ranks that are bound see their own cores only; then the host's count is what they share.
-  const int cores = std::max(usable_cores(), static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  // A rank that is bound sees its own cores only. Where the launcher does not say how many all of
+  // them have, they have the whole host.
+  const int cores =
+      info.shared_cores > 0 ? info.shared_cores : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   WaitPolicy policy = wait_policy_for(info.local_size, cores);
   policy.spin_us = number_or(config, "TERN_SPIN_US", policy.spin_us);
   policy.yield_us = number_or(config, "TERN_YIELD_US", policy.yield_us);

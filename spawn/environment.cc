@@ -1,13 +1,15 @@
 // spawn/environment.cc - see environment.h.
 #include "spawn/environment.h"
 
-#include "core/format.h"
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <string_view>
 
+#include "core/format.h"
+#include "core/wait.h"
 #include "spawn/job_env.h"
 
 namespace tern::spawn {
@@ -82,6 +84,8 @@ RankEnvironment::RankEnvironment(char* const* inherited, const EnvironmentWish& 
   for (const char* name : kSizeVariables) set(name, tern::format("{}", facts.size));
   set("OMPI_UNIVERSE_SIZE", tern::format("{}", facts.universe_size));
   set(env::kUniverse, tern::format("{}", facts.universe_size));
+  if (::isatty(STDERR_FILENO) == 1) set(env::kTerminal, "1");
+  set(env::kCores, tern::format("{}", usable_cores()));
   set(env::kAppnum, tern::format("{}", appnum));
   set(env::kJobId, tern::format("{:016x}", facts.job_id));
   set(env::kKvsName, facts.kvs_name);

@@ -26,9 +26,11 @@ inline constexpr char kJobId[] = "TERN_JOB_ID";              // 64 random bits, 
 inline constexpr char kKvsName[] = "TERN_JOB_KVS";           // PMI-1 name of the key-value space.
 inline constexpr char kLocalRank[] = "TERN_JOB_LOCAL_RANK";  // Among the ranks of this host.
 inline constexpr char kLocalSize[] = "TERN_JOB_LOCAL_SIZE";
+inline constexpr char kCores[] = "TERN_JOB_CORES";            // That the ranks of this host share.
 inline constexpr char kAppnum[] = "TERN_JOB_APPNUM";          // Which part of an MPMD command line.
 inline constexpr char kUniverse[] = "TERN_JOB_UNIVERSE";      // MPI_UNIVERSE_SIZE.
 inline constexpr char kErrhandler[] = "TERN_JOB_ERRHANDLER";  // -initial-errhandler; optional.
+inline constexpr char kTerminal[] = "TERN_JOB_STDERR_TTY";    // Set: stderr ends at a terminal.
 inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";  // Spawned jobs only.
 
 }  // namespace tern::spawn::env

@@ -112,6 +112,7 @@ bool Pmi1Client::read_own_environment() {
   info_.size = *size;
   info_.local_rank = number_variable(env::kLocalRank).value_or(*rank);
   info_.local_size = number_variable(env::kLocalSize).value_or(*size);
+  info_.shared_cores = number_variable(env::kCores).value_or(0);
   info_.appnum = number_variable(env::kAppnum).value_or(-1);
   info_.universe_size = number_variable(env::kUniverse).value_or(-1);
   info_.kvs_name = text_variable(env::kKvsName);

@@ -36,6 +36,7 @@ struct LaunchInfo {
   int size = 1;
   int local_rank = 0;  // Among the ranks of this host.
   int local_size = 1;
+  int shared_cores = 0;    // That the ranks of this host have together; 0: not known.
   int appnum = -1;         // -1: none.
   int universe_size = -1;  // -1: not known.
   std::string kvs_name;

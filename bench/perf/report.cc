@@ -179,7 +179,7 @@ void JsonLines::load(double foreign_cores) {
 
 Progress::Progress(int steps, bool always)
     : enabled_(always || isatty(STDERR_FILENO) == 1 ||
-               std::getenv("MPIEXEC_STDERR_TTY") != nullptr),
+               std::getenv("TERN_JOB_STDERR_TTY") != nullptr),
       steps_(steps) {}
 
 void Progress::show(std::string_view what) {

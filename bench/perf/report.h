@@ -57,7 +57,7 @@ class JsonLines {
 
 // A line on standard error that is rewritten in place and wiped before other output. Silent unless
 // standard error is a terminal, or a launcher that forwards it says that it ends in one (by setting
-// MPIEXEC_STDERR_TTY), or the user wants it.
+// TERN_JOB_STDERR_TTY), or the user wants it.
 class Progress {
  public:
   Progress(int steps, bool always);

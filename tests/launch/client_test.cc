@@ -71,6 +71,7 @@ class Client : public testing::Test {
     set(env::kKvsName, "kvs_test");
     set(env::kLocalRank, "1");
     set(env::kLocalSize, "4");
+    set(env::kCores, "3");
     set(env::kAppnum, "0");
     set(env::kUniverse, "8");
     std::string error;
@@ -130,6 +131,7 @@ TEST_F(Client, UnderOurMpiexecNothingIsAskedToGetStarted) {
   EXPECT_EQ(info.size, 4);
   EXPECT_EQ(info.job_id, 0xdeadbeefU);
   EXPECT_EQ(info.universe_size, 8);
+  EXPECT_EQ(info.shared_cores, 3);
   EXPECT_EQ(info.host_of(3), 0);
   EXPECT_EQ(client_->put_card(as_bytes("my card")), std::error_code());
   EXPECT_EQ(heard(), "cmd=tern_card value=my%20card\n");
@@ -268,6 +270,7 @@ TEST_F(Client, SpeaksTheStandardWithOtherLaunchers) {
   EXPECT_EQ(info.local_size, 2);
   EXPECT_EQ(info.appnum, 1);
   EXPECT_EQ(info.universe_size, 12);
+  EXPECT_EQ(info.shared_cores, 0);
   EXPECT_NE(info.job_id, 0U);
 
   // Longer than a value may be: it goes out and comes back in pieces.

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/wait.h"
 #include "spawn/environment.h"
 #include "spawn/hosts.h"
 #include "spawn/job_env.h"
@@ -162,6 +163,7 @@ TEST_F(Environment, TellsTheRankWhoItIsInEveryDialect) {
   EXPECT_EQ(variables["PMI_FD"], "6");
   EXPECT_EQ(variables[env::kChannel], "77");
   EXPECT_EQ(variables[env::kJobId], "00000000000000ff");
+  EXPECT_EQ(variables[env::kCores], std::to_string(usable_cores()));
   EXPECT_EQ(variables[env::kAppnum], "2");
   EXPECT_EQ(variables[env::kUniverse], "8");
 }
