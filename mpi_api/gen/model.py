@@ -43,7 +43,7 @@ class Value:
 
 @dataclass
 class ValueGroup:
-    """Constants that belong together. form: "enum", "enum NAME", "macro" or a C type."""
+    """Constants that belong together. form: "enum NAME", "macro" or a C type."""
 
     form: str
     title: str

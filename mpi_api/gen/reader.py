@@ -431,7 +431,7 @@ def check_enums(reader):
             name = group.form.split()[1]
             if name not in reader.types or reader.types[name].category != "enum":
                 raise DescriptionError(group.where, f"'{name}' is no enum of types.api")
-        elif group.form not in ("enum", "macro"):
+        elif group.form != "macro":
             base = group.form.rstrip(" *")
             if base not in reader.types and base not in ("void", "char", "int"):
                 raise DescriptionError(group.where, f"'{base}' is no type of types.api")

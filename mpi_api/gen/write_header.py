@@ -85,15 +85,13 @@ def remark(value):
 
 def group_text(group):
     title = f"/* {group.title} */\n"
-    if group.form == "enum":
-        return f"{title}enum {{\n{enumerators(group)}\n}};\n"
     width = max(len(v.name) for v in group.values)
     lines = []
     for value in group.values:
         if value.alias:
             text = value.alias
         elif group.form == "macro":
-            text = value.text
+            text = value.text if value.value >= 0 else f"({value.text})"
         else:
             text = f"(({group.form}){value.text})" if value.value >= 0 else \
                 f"(({group.form})({value.text}))"

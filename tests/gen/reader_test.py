@@ -131,16 +131,16 @@ class MistakeTest(unittest.TestCase):
 
     def test_constant_twice(self):
         self.refused("test.api:3", "MPI_A is defined twice",
-                     types=TYPES, test="values enum: T\nMPI_A 1\nMPI_A 2\n")
+                     types=TYPES, test="values macro: T\nMPI_A 1\nMPI_A 2\n")
 
     def test_constant_without_number(self):
-        self.refused("test.api:2", "'one'", types=TYPES, test="values enum: T\nMPI_A one\n")
+        self.refused("test.api:2", "'one'", types=TYPES, test="values macro: T\nMPI_A one\n")
 
     def test_alias_of_a_constant_that_is_not_there(self):
-        self.refused("test.api:2", "MPI_B", types=TYPES, test="values enum: T\nMPI_A MPI_B\n")
+        self.refused("test.api:2", "MPI_B", types=TYPES, test="values macro: T\nMPI_A MPI_B\n")
 
     def test_group_without_constants(self):
-        self.refused("test.api:1", "without constants", types=TYPES, test="values enum: T\n")
+        self.refused("test.api:1", "without constants", types=TYPES, test="values macro: T\n")
 
     def test_group_of_an_unknown_type(self):
         self.refused("test.api:1", "'MPI_Nothing'",
@@ -173,7 +173,7 @@ class ReadingTest(unittest.TestCase):
         self.assertEqual((function_read.since, function_read.implemented), ("2.0", True))
 
     def test_hash_inside_quotes_is_text(self):
-        api = generator.read_text(types=TYPES, test='values enum: T\nMPI_A 1 "a # b"  # comment\n')
+        api = generator.read_text(types=TYPES, test='values macro: T\nMPI_A 1 "a # b"  # comment\n')
         self.assertEqual(api.groups[0].values[0].comment, "a # b")
 
     def test_large_variant(self):
