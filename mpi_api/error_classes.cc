@@ -25,76 +25,10 @@ struct ClassText {
   const char* text;
 };
 
-#define TERN_CLASS(name, text) \
-  ClassText { name, #name, text }
-
 // In the order of their values, without gaps: a class is its own index.
 constexpr ClassText kClasses[] = {
-    TERN_CLASS(MPI_SUCCESS, "no error"),
-    TERN_CLASS(MPI_ERR_BUFFER, "invalid buffer pointer"),
-    TERN_CLASS(MPI_ERR_COUNT, "invalid count argument"),
-    TERN_CLASS(MPI_ERR_TYPE, "invalid datatype argument"),
-    TERN_CLASS(MPI_ERR_TAG, "invalid tag argument"),
-    TERN_CLASS(MPI_ERR_COMM, "invalid communicator"),
-    TERN_CLASS(MPI_ERR_RANK, "invalid rank"),
-    TERN_CLASS(MPI_ERR_REQUEST, "invalid request or message handle"),
-    TERN_CLASS(MPI_ERR_ROOT, "invalid root"),
-    TERN_CLASS(MPI_ERR_GROUP, "invalid group"),
-    TERN_CLASS(MPI_ERR_OP, "invalid reduction operation"),
-    TERN_CLASS(MPI_ERR_TOPOLOGY, "invalid topology"),
-    TERN_CLASS(MPI_ERR_DIMS, "invalid dimension argument"),
-    TERN_CLASS(MPI_ERR_ARG, "invalid argument"),
-    TERN_CLASS(MPI_ERR_UNKNOWN, "unknown error"),
-    TERN_CLASS(MPI_ERR_TRUNCATE, "message longer than the receive buffer"),
-    TERN_CLASS(MPI_ERR_OTHER, "error without a class of its own"),
-    TERN_CLASS(MPI_ERR_INTERN, "error inside the MPI library"),
-    TERN_CLASS(MPI_ERR_PENDING, "operation not finished"),
-    TERN_CLASS(MPI_ERR_IN_STATUS, "error codes are in the statuses"),
-    TERN_CLASS(MPI_ERR_ACCESS, "permission denied"),
-    TERN_CLASS(MPI_ERR_AMODE, "invalid access mode of a file"),
-    TERN_CLASS(MPI_ERR_ASSERT, "invalid assertion argument"),
-    TERN_CLASS(MPI_ERR_BAD_FILE, "invalid file name"),
-    TERN_CLASS(MPI_ERR_BASE, "invalid base address"),
-    TERN_CLASS(MPI_ERR_CONVERSION, "error in a data conversion function"),
-    TERN_CLASS(MPI_ERR_DISP, "invalid displacement"),
-    TERN_CLASS(MPI_ERR_DUP_DATAREP, "data representation is defined already"),
-    TERN_CLASS(MPI_ERR_FILE_EXISTS, "file exists already"),
-    TERN_CLASS(MPI_ERR_FILE_IN_USE, "file is in use"),
-    TERN_CLASS(MPI_ERR_FILE, "invalid file handle"),
-    TERN_CLASS(MPI_ERR_INFO_KEY, "invalid info key"),
-    TERN_CLASS(MPI_ERR_INFO_NOKEY, "no such key in the info object"),
-    TERN_CLASS(MPI_ERR_INFO_VALUE, "invalid info value"),
-    TERN_CLASS(MPI_ERR_INFO, "invalid info object"),
-    TERN_CLASS(MPI_ERR_IO, "input or output failed"),
-    TERN_CLASS(MPI_ERR_KEYVAL, "invalid attribute key"),
-    TERN_CLASS(MPI_ERR_LOCKTYPE, "invalid lock type"),
-    TERN_CLASS(MPI_ERR_NAME, "service name is not published"),
-    TERN_CLASS(MPI_ERR_NO_MEM, "out of memory"),
-    TERN_CLASS(MPI_ERR_NOT_SAME, "argument differs between processes where it must not"),
-    TERN_CLASS(MPI_ERR_NO_SPACE, "no space on the file system"),
-    TERN_CLASS(MPI_ERR_NO_SUCH_FILE, "no such file"),
-    TERN_CLASS(MPI_ERR_PORT, "invalid port name"),
-    TERN_CLASS(MPI_ERR_QUOTA, "file system quota exceeded"),
-    TERN_CLASS(MPI_ERR_READ_ONLY, "file or file system is read-only"),
-    TERN_CLASS(MPI_ERR_RMA_ATTACH, "memory cannot be attached to the window"),
-    TERN_CLASS(MPI_ERR_RMA_CONFLICT, "conflicting accesses to a window"),
-    TERN_CLASS(MPI_ERR_RMA_RANGE, "target memory is not part of the window"),
-    TERN_CLASS(MPI_ERR_RMA_SHARED, "memory cannot be shared"),
-    TERN_CLASS(MPI_ERR_RMA_SYNC, "wrong synchronization of a window"),
-    TERN_CLASS(MPI_ERR_SERVICE, "service name cannot be published or unpublished"),
-    TERN_CLASS(MPI_ERR_SIZE, "invalid size argument"),
-    TERN_CLASS(MPI_ERR_SPAWN, "processes could not be started"),
-    TERN_CLASS(MPI_ERR_UNSUPPORTED_DATAREP, "data representation is not supported"),
-    TERN_CLASS(MPI_ERR_UNSUPPORTED_OPERATION, "operation is not supported"),
-    TERN_CLASS(MPI_ERR_WIN, "invalid window"),
-    TERN_CLASS(MPI_ERR_RMA_FLAVOR, "window has the wrong flavor"),
-    TERN_CLASS(MPI_ERR_PROC_ABORTED, "a process of the communication has ended"),
-    TERN_CLASS(MPI_ERR_VALUE_TOO_LARGE, "value is too large to be stored"),
-    TERN_CLASS(MPI_ERR_SESSION, "invalid session"),
-    TERN_CLASS(MPI_ERR_ERRHANDLER, "invalid error handler"),
-    TERN_CLASS(MPI_ERR_ABI, "the ABI information was set already, or is wrong"),
+#include "error_classes.inc"
 };
-#undef TERN_CLASS
 
 constexpr bool classes_are_indices() {
   for (int i = 0; i < static_cast<int>(std::size(kClasses)); ++i) {

@@ -3,7 +3,7 @@
 #   tern_generate_api(SOURCES <variable> HEADERS <variable> EXPORTS <variable>
 #                     OUT <folder> INCLUDE <folder>)
 #
-# OUT gets impl.h, entries_*.cc, exports.map and functions.json; INCLUDE gets mpi.h and nothing else,
+# OUT gets impl.h, error_classes.inc, entries_*.cc, exports.map and functions.json; INCLUDE gets mpi.h and nothing else,
 # so that it can be on users' include paths. A target that includes mpi.h without compiling the
 # entries depends on the target tern_generated_api.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
@@ -19,8 +19,8 @@ function(tern_generate_api)
 
   # The names of the outputs depend on the chapters only. A mistake inside a file must not stop the
   # configuration: the build then shows it, like an error of a compiler.
-  set(outputs ${arg_INCLUDE}/mpi.h ${arg_OUT}/impl.h ${arg_OUT}/exports.map
-      ${arg_OUT}/functions.json)
+  set(outputs ${arg_INCLUDE}/mpi.h ${arg_OUT}/impl.h
+      ${arg_OUT}/error_classes.inc ${arg_OUT}/exports.map ${arg_OUT}/functions.json)
   set(sources)
   foreach(description ${descriptions})
     file(STRINGS ${description} chapter REGEX "^chapter " LIMIT_COUNT 1)

@@ -13,6 +13,7 @@ import sys
 
 import reader
 import write_entries
+import write_error_classes
 import write_exports
 import write_header
 import write_impl
@@ -24,6 +25,7 @@ def outputs(api, out, include):
     """{path: text} of everything that is generated."""
     files = {include / "mpi.h": write_header.header(api),
              out / "impl.h": write_impl.header(api),
+             out / "error_classes.inc": write_error_classes.table(api),
              out / "exports.map": write_exports.export_map(api),
              out / "functions.json": write_json.functions(api)}
     for chapter in api.chapters:
