@@ -32,12 +32,13 @@ struct Resume {
 
 enum class Reason : std::uint8_t {  // Why a peer is given up. Texts: Connector::reason_text().
   kNone,
-  kNoAnswer,      // Nothing came back until the deadline.
-  kNoResources,   // No endpoint could be created until the deadline.
-  kBadRemote,     // The endpoints could not be connected.
-  kRejected,      // The peer has given us up.
-  kRefused,       // The owner said so.
-  kKeepsBreaking  // Each new endpoint broke before anything got through.
+  kNoAnswer,       // Nothing came back until the deadline.
+  kNoSlot,         // No connection could be closed for it until the deadline.
+  kNoResources,    // No endpoint could be created, here or there, until the deadline.
+  kBadRemote,      // The endpoints could not be connected to each other.
+  kRejected,       // The peer has given us up.
+  kRefused,        // The owner said so.
+  kKeepsBreaking,  // Each new endpoint broke before anything got through.
 };
 
 struct Message {

@@ -61,23 +61,27 @@ class Connection {
 
   ProcessId peer_;
   State state_ = State::kIdle;
-  Reason reason_ = Reason::kNone;
-  bool wanted_ = false;         // Something is to be sent.
-  bool goes_first_ = false;     // Our request counts when both dial at once.
+  Reason reason_ = Reason::kNone;  // The last trouble; what counts when the deadline comes.
+  bool wanted_ = false;            // Something is to be sent.
+  bool goes_first_ = false;        // Our request counts when both dial at once.
+  bool listed_ = false;
+  bool fresh_ = false;          // Came up, and nothing has got through yet.
   std::uint8_t fruitless_ = 0;  // Times in a row that it broke before anything got through.
   std::uint32_t own_epoch_ = 0;
   std::uint32_t bound_epoch_ = 0;
-  std::uint32_t seen_epoch_ = 0;   // The latest endpoint of the peer's that we ever bound to.
-  std::uint32_t timer_place_ = 0;  // In the heap, from 1; 0: no timer.
-  std::uint64_t peer_incarnation_ = 0;
-  std::uint64_t activity_ = 0;  // When last looked at.
-  Micros due_ = 0;
-  Micros pause_ = 0;  // The last one between two repetitions.
+  std::uint32_t seen_epoch_ = 0;        // The latest endpoint of the peer's that we ever bound to.
+  std::uint32_t timer_place_ = 0;       // In the heap, from 1; 0: no timer.
+  std::uint32_t pause_us_ = 0;          // The last one between two repetitions.
+  std::uint32_t backoff_us_ = 0;        // The last one in Queued.
+  std::uint64_t peer_incarnation_ = 0;  // 0: not heard of yet.
+  Resume remote_;                       // From the request or accept that bound the endpoint.
+  std::uint64_t activity_ = 0;          // When last looked at.
+  Micros since_ = 0;                    // Connecting, or up: since when.
+  Micros again_at_ = kNever;
   Micros give_up_at_ = kNever;
+  Micros due_ = kNever;         // The earlier of the two, when in the heap.
   Connection* next_ = nullptr;  // In the list of its state.
   Connection* previous_ = nullptr;
-  bool listed_ = false;
-  EndpointBlob own_blob_;
 };
 
 // Why a connection is down.
@@ -91,9 +95,11 @@ enum class Down : std::uint8_t {
 // What the connector asks of its owner. None of these may call the connector.
 class Driver {
  public:
-  // Makes an endpoint that can receive as soon as it is activated, and describes it for the peer.
-  // False when there are no resources (it is tried again later).
-  virtual bool create_endpoint(Connection& connection, EndpointBlob& own) = 0;
+  // Makes an endpoint that can receive as soon as it is activated. False when there are no
+  // resources (it is tried again later).
+  virtual bool create_endpoint(Connection& connection) = 0;
+  // Describes it for the peer.
+  virtual void describe_endpoint(const Connection& connection, EndpointBlob& own) = 0;
   // Connects it to the peer's endpoint: it receives from now on. Nothing is to be sent before up().
   // False when it cannot be; destroy_endpoint() follows.
   virtual bool activate_endpoint(Connection& connection, const EndpointBlob& remote) = 0;
@@ -134,6 +140,7 @@ struct Options {
   Micros pause_first_us = 20'000;   // Until the first repetition; each further pause is twice as
   Micros pause_max_us = 1'000'000;  // long, up to this, and varied by a quarter either way.
   Micros give_up_us = 30'000'000;   // TERN_PEER_TIMEOUT: without any answer.
+  Micros hold_us = 20'000;          // A new connection that nothing has passed is kept this long.
   std::uint8_t fruitless_max = 8;   // Reconnections in a row without anything getting through.
 };
 
@@ -219,29 +226,46 @@ class Connector {
   static std::string_view reason_text(Reason reason);
 
  private:
-  struct Context;  // What the current input is about, while its row is carried out.
+  // Each call from outside holds one: a driver must not call back.
+  class Guard {
+   public:
+    explicit Guard(Connector& connector);
+    ~Guard() { connector_.inside_ = false; }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
 
+   private:
+    Connector& connector_;
+  };
+
+  // The table (connector.cc).
   void feed(Connection& connection, Input input, const Message* message, Micros now);
-  bool carry_out(Connection& connection, Action action, const Message* message, Micros now);
+  bool carry_out(Connection& connection, Action action, const Message* message, Micros now,
+                 Input& failure);
   void enter(Connection& connection, State to, Micros now);
-  void down(Connection& connection, Down why);
+  void bind(Connection& connection, const Message& message);
+  void report_up(Connection& connection, Micros now);
+  void report_down(Connection& connection, Action action);
   void send(Connection& connection, Message::Type type, const Message* answered);
-  void send_gone(Connection& connection, const Message& to);
-  void repeat(Connection& connection, Micros now);
-  void set_timer(Connection& connection, Micros due);
-  void start_giving_up(Connection& connection, Micros now);
-  Micros jittered(Micros pause);
+  void send_gone_to_stranger(Connection& connection, const Message& message);
 
+  // Messages (connector_receive.cc).
   bool check_lives(Connection& connection, const Message& message, Micros now);
   void on_request(Connection& connection, const Message& message, Micros now);
   void on_accept(Connection& connection, const Message& message, Micros now);
-  bool names_current(const Connection& connection, const Message& message) const;
+  void on_bound(Connection& connection, const Message& message, Micros now);
+  bool make_room_for(const Connection& connection, Micros now);
 
-  bool slot_free() const;
-  bool make_room_for(Connection& connection, Micros now);
-  bool goes_before(const Connection& a, const Connection& b) const;
+  // Time and slots (connector_slots.cc).
+  void update_timer(Connection& connection);
+  Micros jittered(Micros pause);
+  void on_timer(Connection& connection, Micros now);
+  bool slot_free() const {
+    return options_.connections_max == 0 || endpoints_ < options_.connections_max;
+  }
   void pump(Micros now);
-  void evict_one(Micros now);
+  bool evict_one(Micros now);
+  void fail_stalled(Micros now);
 
   Options options_;
   Driver& driver_;
@@ -253,8 +277,10 @@ class Connector {
   std::size_t endpoints_ = 0;
   std::size_t leaving_ = 0;  // Endpoints in Draining, Closing, Yielding.
   std::uint64_t random_;
-  Micros stalled_since_ = kNever;
+  Micros turnover_at_ = 0;          // When a slot last changed hands.
+  Micros evict_again_at_ = kNever;  // Nothing could be evicted; look again then.
   Counters counters_;
+  bool starved_ = false;  // An endpoint could not be created: another has to go.
   bool inside_ = false;
 };
 
