@@ -95,8 +95,8 @@ enum class Down : std::uint8_t {
 // What the connector asks of its owner. None of these may call the connector.
 class Driver {
  public:
-  // Makes an endpoint that can receive as soon as it is activated. False when there are no
-  // resources (it is tried again later).
+  // Makes an endpoint that can receive as soon as it is activated, and calls
+  // ReceiveWindow::begin(). False when there are no resources (it is tried again later).
   virtual bool create_endpoint(Connection& connection) = 0;
   // Describes it for the peer.
   virtual void describe_endpoint(const Connection& connection, EndpointBlob& own) = 0;
@@ -109,7 +109,8 @@ class Driver {
   // Sends a datagram to the peer, or not: it may be lost.
   virtual void send(Connection& connection, std::span<const std::byte> datagram) = 0;
 
-  // Messages may flow. First, what the peer has not received is sent again: SendWindow::resume().
+  // Messages may flow. First, what the peer has not received is sent again: SendWindow::resume(). A
+  // bare acknowledgement may be due, too.
   virtual void up(Connection& connection, const Resume& remote) = 0;
   // Nothing new may be sent except bare acknowledgements. Call Connector::quiet() as soon as all
   // that was posted has completed; also when that is so already (later, not from inside).

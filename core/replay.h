@@ -13,6 +13,8 @@
 //                          acknowledge() by a stamp that comes back: the record is free again
 // After a reconnection:    resume() with what the peer says it has; then, before anything new,
 //                          while (record = window.next_repeat()) post it again
+// The other way round:     arrive(), deliver, release(); then, and when a connection comes up,
+//                          if (is_bare_due()) post bare_stamp()
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -112,12 +114,12 @@ enum class Arrival : std::uint8_t {
 //
 // Bare acknowledgements need no credit, or two receivers could wait for each other. They are due
 // when at least half of the window has become free since the last stamp; as the peer cannot use
-// more than one window of numbers without reading them, at most kBareMax of them are unread at any
-// time. So a connection needs window + kBareMax receive buffers of a shared queue, and nothing ever
-// overruns.
+// more than one window of numbers without reading them, two of them can be unread at any time, and
+// one more after a handshake, of whose repeated messages nobody knows which one told the peer. So a
+// connection needs window + kBareMax receive buffers of a shared queue, and nothing ever overruns.
 class ReceiveWindow {
  public:
-  static constexpr std::uint32_t kBareMax = 2;
+  static constexpr std::uint32_t kBareMax = 3;
 
   // Messages of this peer that there is room for at a time; at least 1. May be called again while
   // no endpoint exists, or to make it larger at any time.
@@ -151,11 +153,11 @@ class ReceiveWindow {
   // too).
   bool has_unannounced() const { return announced_received_ != received_; }
 
-  // For a request or accept. Counts as having said it.
-  Resume resume() {
-    stamp(0);
-    return {received_, announced_limit_};
-  }
+  // A new endpoint is made: what was said before may never have arrived, and what is going to be
+  // said by datagrams neither. When the endpoint is up, is_bare_due() may hold at once.
+  void begin() { stamp(0); }
+  // For a request or accept.
+  Resume resume() const { return {received_, released_ + window_}; }
   void reset() { *this = ReceiveWindow(window_); }
 
   std::uint64_t received() const { return received_; }

@@ -206,6 +206,7 @@ class Node final : public connect::Driver {
     network_.endpoints.push_back({self_, of.peer_node});
     of.endpoint = static_cast<EndpointId>(network_.endpoints.size());
     of.quiescing = false;
+    of.receiving.begin();
     return true;
   }
   void describe_endpoint(const Connection& connection, EndpointBlob& own) override {
@@ -243,6 +244,7 @@ class Node final : public connect::Driver {
     free_records(of, of.sending.resume(remote));
     while (replay::SendRecord* const record = of.sending.next_repeat()) post(of, *record);
     pump(of);
+    if (of.receiving.is_bare_due()) post_bare(of);
   }
   void quiesce(Connection& connection) override {
     Link& of = static_cast<Link&>(connection);
@@ -265,7 +267,7 @@ class Node final : public connect::Driver {
     return false;
   }
   Resume resume(const Connection& connection) override {
-    return const_cast<Link&>(static_cast<const Link&>(connection)).receiving.resume();
+    return static_cast<const Link&>(connection).receiving.resume();
   }
   void acknowledged(Connection& connection, std::uint64_t received) override {
     Link& of = static_cast<Link&>(connection);
