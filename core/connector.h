@@ -44,7 +44,8 @@ class Connection {
   // Messages may be sent. (The one thing that the path of a message looks at; Driver::up() and
   // Driver::quiesce()/down() tell of each change.)
   bool is_up() const { return state_ == State::kReady; }
-  Reason reason() const { return reason_; }                  // kFailed: why.
+  Reason reason() const { return reason_; }                             // kFailed: why.
+  std::uint64_t peer_incarnation() const { return peer_incarnation_; }  // 0: not heard of yet.
   std::uint32_t epoch() const { return own_epoch_; }         // Of the current or last endpoint.
   std::uint32_t peer_epoch() const { return bound_epoch_; }  // What it is or was bound to.
 

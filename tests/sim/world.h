@@ -36,6 +36,8 @@ class World final : public Network {
     }
   }
 
+  ~World() override { nodes_.clear(); }  // They speak to the rest of it while they go.
+
   Faults faults;
   // Datagrams and messages between nodes for which this holds do not get through.
   std::function<bool(NodeId, NodeId)> cut;
@@ -59,10 +61,7 @@ class World final : public Network {
     nodes_[from]->want(to, messages);
     touched(from, to);
   }
-  void crash(NodeId node) {
-    nodes_[node].reset();
-    ++crashes_;
-  }
+  void crash(NodeId node) { nodes_[node].reset(); }
   void restart(NodeId node) {
     if (nodes_[node] != nullptr) return;
     scheduled_[node] = connect::kNever;
@@ -83,6 +82,11 @@ class World final : public Network {
         if (nodes_[b] == nullptr || link->failed || link->wanted == 0) continue;
         const Link* const other = nodes_[b]->find(a);
         if (other != nullptr && other->delivered == link->wanted) continue;
+        // An earlier life of the peer has received it all; nobody has a reason to speak to the new
+        // one.
+        const bool at_rest = link->state() == State::kIdle || link->state() == State::kReady;
+        if (link->peer_incarnation() != lives_[b] && at_rest && link->posted == link->wanted)
+          continue;
         return std::to_string(a) + " (" + std::string(connect::name(link->state())) + ") wants " +
                std::to_string(link->wanted) + " for " + std::to_string(b) + ", posted " +
                std::to_string(link->posted) + ", delivered " +
@@ -110,6 +114,15 @@ class World final : public Network {
     }
   }
 
+  std::uint64_t failed() const { return total(&connect::Counters::failed); }
+  // Of one counter, over all that live.
+  std::uint64_t total(std::uint64_t connect::Counters::*counter) const {
+    std::uint64_t sum = 0;
+    for (const auto& node : nodes_) {
+      if (node != nullptr) sum += node->connector().counters().*counter;
+    }
+    return sum;
+  }
   std::uint64_t hash() const { return hash_; }
   std::uint64_t events() const { return event_count_; }
   std::uint64_t broken() const { return broken_; }
@@ -297,7 +310,6 @@ class World final : public Network {
   std::uint64_t order_ = 0;
   std::uint64_t hash_ = 0xCBF29CE484222325ULL;
   std::uint64_t event_count_ = 0;
-  std::uint64_t crashes_ = 0;
   std::uint64_t broken_ = 0;
 };
 
