@@ -1,14 +1,18 @@
 // core/layout.h - where the bytes of a message lie in memory.
 //
-// A Layout describes one element (an MPI datatype, normalised): the blocks of bytes that carry
-// data, in type-map order, and the distance between consecutive elements. The engine sees Layouts
-// and never MPI datatypes. Packing is resumable at any byte position, so that fragments and
+// A Layout describes one element (an MPI datatype, normalised): the bytes that carry data, in
+// type-map order, and the distance between consecutive elements. The engine sees Layouts and never
+// MPI datatypes. Packing starts at any byte position in logarithmic time, so that fragments and
 // rendezvous never need a staging copy of the whole message.
-// Threading: immutable after construction, so shared freely.
+// Threading: immutable after construction, so shared freely; copies share the shape.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "core/layout_shape.h"
 
 namespace tern {
 
@@ -26,30 +30,39 @@ class Layout {
 
   // Blocks are kept in the given order (the type map's order); neighbours that touch are merged.
   Layout(const std::vector<Block>& blocks, std::ptrdiff_t lower_bound, std::ptrdiff_t extent);
+  Layout(Placed data, std::ptrdiff_t lower_bound, std::ptrdiff_t extent);
 
   std::size_t size() const { return size_; }         // Bytes of data in one element.
   std::ptrdiff_t extent() const { return extent_; }  // Distance between elements, bytes.
   std::ptrdiff_t lower_bound() const { return lower_bound_; }
-  std::ptrdiff_t true_lower_bound() const { return true_lower_bound_; }
-  std::ptrdiff_t true_extent() const { return true_extent_; }
-  std::span<const Block> blocks() const { return blocks_; }
+  std::ptrdiff_t true_lower_bound() const {
+    return data_.shape == nullptr ? 0 : data_.offset + data_.shape->low;
+  }
+  std::ptrdiff_t true_extent() const {
+    return data_.shape == nullptr ? 0 : data_.shape->high - data_.shape->low;
+  }
+  const Placed& data() const { return data_; }
   // True when any count of elements is one run of bytes that begins at the origin.
   bool is_dense() const { return dense_; }
-
-  // Byte position inside one element's data -> index of the block that holds it.
-  std::size_t block_at(std::size_t position) const;
-  std::size_t block_start(std::size_t block) const { return starts_[block]; }
+  // True when `count` elements are one run, which begins at run_offset().
+  bool is_run(std::size_t count) const { return one_block_ && (count <= 1 || gapless_); }
+  std::ptrdiff_t run_offset() const { return data_.offset; }
 
  private:
-  std::vector<Block> blocks_;
-  std::vector<std::size_t> starts_;  // Data bytes before each block.
   std::size_t size_ = 0;
-  std::ptrdiff_t lower_bound_ = 0;
   std::ptrdiff_t extent_ = 0;
-  std::ptrdiff_t true_lower_bound_ = 0;
-  std::ptrdiff_t true_extent_ = 0;
   bool dense_ = false;
+  bool one_block_ = false;  // One element is a run of bytes,
+  bool gapless_ = false;    // and so are several.
+  std::ptrdiff_t lower_bound_ = 0;
+  Placed data_;
 };
+
+// base + offset where base may be null (MPI_BOTTOM, offsets being addresses).
+inline std::byte* displaced(std::byte* base, std::ptrdiff_t offset) {
+  return reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(base) +
+                                      static_cast<std::uintptr_t>(offset));
+}
 
 // count elements of layout, the first with its origin at base. Borrows both. Sends lend const
 // memory: the engine writes only through views that a receive gave it.
@@ -67,9 +80,9 @@ struct DataView {
   std::size_t bytes() const { return layout == nullptr ? 0 : layout->size() * count; }
   // The data as one run of bytes, or nullptr when it has gaps.
   std::byte* run() const {
-    if (layout == nullptr || layout->is_dense()) return base;
-    return count <= 1 && layout->blocks().size() == 1 ? base + layout->blocks()[0].offset_bytes
-                                                      : nullptr;
+    if (layout == nullptr || layout->is_dense()) [[likely]]
+      return base;
+    return layout->is_run(count) ? displaced(base, layout->run_offset()) : nullptr;
   }
 };
 
@@ -82,5 +95,12 @@ void unpack(const DataView& view, std::size_t position, std::span<const std::byt
 
 // Copies min(from.bytes(), to.bytes()) bytes between two layouts in this process.
 void copy(const DataView& from, const DataView& to);
+
+// Calls visit(context, tag, memory, size_bytes) for every block of the message's data, in order:
+// for conversions, which need to know what the bytes are. Stops at the first visit that returns
+// false, and returns whether there was none.
+using BlockVisitor = bool(void* context, std::uint32_t tag, std::byte* memory,
+                          std::size_t size_bytes);
+bool visit_blocks(const DataView& view, BlockVisitor* visit, void* context);
 
 }  // namespace tern

@@ -11,6 +11,7 @@
 
 #include "impl.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/datatype.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/predefined_attributes.h"
 
@@ -29,6 +30,13 @@ struct Functions<MPI_Comm> {
   using Copy = MPI_Comm_copy_attr_function;
   using Delete = MPI_Comm_delete_attr_function;
   static constexpr Owner kOwner = Owner::kComm;
+};
+
+template <>
+struct Functions<MPI_Datatype> {
+  using Copy = MPI_Type_copy_attr_function;
+  using Delete = MPI_Type_delete_attr_function;
+  static constexpr Owner kOwner = Owner::kDatatype;
 };
 
 struct Keyval {
@@ -186,6 +194,10 @@ template int Attributes::set(MPI_Comm, int, void*);
 template int Attributes::remove(MPI_Comm, int);
 template int Attributes::remove_all(MPI_Comm);
 template int Attributes::copy_from(Attributes&, MPI_Comm);
+template int Attributes::set(MPI_Datatype, int, void*);
+template int Attributes::remove(MPI_Datatype, int);
+template int Attributes::remove_all(MPI_Datatype);
+template int Attributes::copy_from(Attributes&, MPI_Datatype);
 
 namespace impl {
 namespace {
@@ -240,6 +252,36 @@ int comm_get_attr(Comm* comm, int comm_keyval, void* attribute_val, int* flag) {
 int comm_delete_attr(Comm* comm, int comm_keyval) {
   if (const int error = check_settable(comm_keyval)) return error;
   return comm->attributes.remove(to_handle(comm), comm_keyval);
+}
+
+int type_create_keyval(MPI_Type_copy_attr_function* type_copy_attr_fn,
+                       MPI_Type_delete_attr_function* type_delete_attr_fn, int* type_keyval,
+                       void* extra_state) {
+  *type_keyval = create_keyval(Owner::kDatatype, reinterpret_cast<AnyFunction>(type_copy_attr_fn),
+                               reinterpret_cast<AnyFunction>(type_delete_attr_fn), extra_state);
+  return MPI_SUCCESS;
+}
+
+int type_free_keyval(int* type_keyval) {
+  return free_keyval(Owner::kDatatype, type_keyval, "type_keyval");
+}
+
+int type_set_attr(Datatype* datatype, int type_keyval, void* attribute_val) {
+  if (find_keyval(type_keyval, Owner::kDatatype, "type_keyval") == nullptr) return MPI_ERR_KEYVAL;
+  return datatype->attributes.set(to_handle(datatype), type_keyval, attribute_val);
+}
+
+int type_get_attr(Datatype* datatype, int type_keyval, void* attribute_val, int* flag) {
+  if (find_keyval(type_keyval, Owner::kDatatype, "type_keyval") == nullptr) return MPI_ERR_KEYVAL;
+  const Attributes::Value* const value = datatype->attributes.find(type_keyval);
+  *flag = value != nullptr;
+  if (value != nullptr) *static_cast<void**>(attribute_val) = value->value;
+  return MPI_SUCCESS;
+}
+
+int type_delete_attr(Datatype* datatype, int type_keyval) {
+  if (find_keyval(type_keyval, Owner::kDatatype, "type_keyval") == nullptr) return MPI_ERR_KEYVAL;
+  return datatype->attributes.remove(to_handle(datatype), type_keyval);
 }
 
 }  // namespace impl

@@ -173,9 +173,9 @@ int refuse_rma_op(MPI_Op op, const char* argument) {
               op == MPI_REPLACE ? "MPI_REPLACE" : "MPI_NO_OP");
 }
 
-int check_counts(IntArray counts, int length, const char* argument) {
+int check_counts(IntArray counts, MPI_Count length, const char* argument) {
   if (counts.is_null()) return length > 0 ? refuse_array(length, argument) : MPI_SUCCESS;
-  for (int i = 0; i < length; ++i) {
+  for (MPI_Count i = 0; i < length; ++i) {
     if (counts[i] < 0) {
       return fail(MPI_ERR_COUNT, "{}[{}] is {}; it must not be negative", argument, i, counts[i]);
     }

@@ -33,7 +33,7 @@ namespace tern::mpi {
 [[gnu::cold]] int refuse_rma_op(MPI_Op op, const char* argument);
 
 // Not inline: their arguments are arrays and strings, or they are rarely called.
-int check_counts(IntArray counts, int length, const char* argument);
+int check_counts(IntArray counts, MPI_Count length, const char* argument);
 int check_info_key(const char* key, const char* argument);
 int check_info_value(const char* value, const char* argument);
 int check_attach_buffer(const void* buffer, MPI_Count size, const char* argument);

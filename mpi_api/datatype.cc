@@ -3,12 +3,15 @@
 // Fortran types have the sizes of gfortran's default kinds. Threading: see datatype.h.
 #include "mpi_api/datatype.h"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/check.h"
+#include "mpi_api/datatype_build.h"
 
 namespace tern::mpi {
 namespace {
@@ -210,6 +213,48 @@ std::span<const Predefined> predefined_types() {
   return kPredefined;
 }
 
+// The components of a pair, as handles of datatypes; no first one for others.
+std::array<MPI_Datatype, 2> components_of(Basic basic) {
+  switch (basic) {
+    case Basic::kFloatInt:
+      return {MPI_FLOAT, MPI_INT};
+    case Basic::kDoubleInt:
+      return {MPI_DOUBLE, MPI_INT};
+    case Basic::kLongInt:
+      return {MPI_LONG, MPI_INT};
+    case Basic::kIntInt:
+      return {MPI_INT, MPI_INT};
+    case Basic::kShortInt:
+      return {MPI_SHORT, MPI_INT};
+    case Basic::kLongDoubleInt:
+      return {MPI_LONG_DOUBLE, MPI_INT};
+    case Basic::kPairFloat32:
+      return {MPI_REAL, MPI_REAL};
+    case Basic::kPairFloat64:
+      return {MPI_DOUBLE_PRECISION, MPI_DOUBLE_PRECISION};
+    case Basic::kPairInt32:
+      return {MPI_INTEGER, MPI_INTEGER};
+    default:
+      return {};
+  }
+}
+
+// Handles of predefined datatypes are small numbers.
+std::uint32_t tag_of(MPI_Datatype handle) {
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(handle));
+}
+
+Placed typed_data(const Datatype& type) {
+  const BasicShape shape = shape_of(type.basic());
+  const auto components = components_of(type.basic());
+  ShapeBuilder shapes;
+  if (shape.index_bytes == 0) return shapes.block(shape.value_bytes, tag_of(to_handle(&type)), 1);
+  const Placed parts[] = {shapes.block(shape.value_bytes, tag_of(components[0]), 1),
+                          shapes.shift(shapes.block(shape.index_bytes, tag_of(components[1]), 1),
+                                       static_cast<std::ptrdiff_t>(shape.index_offset))};
+  return shapes.sequence(parts);
+}
+
 Layout layout_of(const BasicShape& shape) {
   std::vector<Block> blocks = {{0, shape.value_bytes}};
   if (shape.index_bytes != 0) {
@@ -225,9 +270,72 @@ Datatype::Datatype(Layout layout, Basic basic, std::string type_name)
       name(std::move(type_name)),
       layout_(std::move(layout)),
       basic_(basic),
-      elements_(shape_of(basic).index_bytes != 0 ? 2 : 1) {}
+      traits_{false, false, alignment_of(basic)} {}
+
+Datatype::Datatype(Layout layout, const BoundsTraits& traits, Recipe recipe)
+    : Object(Kind::kDatatype),
+      layout_(std::move(layout)),
+      basic_(Basic::kNone),
+      traits_(traits),
+      recipe_(std::move(recipe)) {
+  for (Datatype* const type : recipe_.types) {
+    type->retain();
+    depth_ = std::max(depth_, type->depth() + 1);
+  }
+}
+
+Datatype::Datatype(const Datatype& named, Recipe recipe)
+    : Object(Kind::kDatatype),
+      layout_(named.layout()),
+      basic_(named.basic()),
+      committed_(true),
+      has_truth_value_(named.has_truth_value()),
+      named_(&named),
+      traits_(named.traits()),
+      recipe_(std::move(recipe)) {}
+
+Datatype::~Datatype() {
+  for (Datatype* const type : recipe_.types) type->release();
+}
+
+const Layout& Datatype::typed() const {
+  if (named_ != nullptr) return named_->typed();
+  if (!typed_) {
+    typed_.emplace(built_in() ? typed_data(*this) : build(recipe_, true).data,
+                   layout_.lower_bound(), layout_.extent());
+  }
+  return *typed_;
+}
 
 BasicShape shape_of(Basic basic) { return find_shape(basic); }
+
+std::size_t alignment_of(Basic basic) {
+  switch (basic) {
+    case Basic::kNone:
+      return 1;
+    case Basic::kComplex32:
+    case Basic::kComplex64:
+    case Basic::kComplex128:
+    case Basic::kComplexLongDouble:
+    case Basic::kComplexFloat128:
+      return std::max<std::size_t>(1, shape_of(basic).extent_bytes / 2);
+    case Basic::kFloatInt:
+    case Basic::kIntInt:
+    case Basic::kPairFloat32:
+    case Basic::kPairInt32:
+    case Basic::kShortInt:
+      return alignof(int);
+    case Basic::kDoubleInt:
+    case Basic::kPairFloat64:
+      return alignof(double);
+    case Basic::kLongInt:
+      return alignof(long);
+    case Basic::kLongDoubleInt:
+      return alignof(long double);
+    default:
+      return std::max<std::size_t>(1, shape_of(basic).extent_bytes);
+  }
+}
 
 void make_predefined_datatypes() {
   if (to_object(reinterpret_cast<std::uintptr_t>(MPI_BYTE)) != nullptr) return;

@@ -52,7 +52,7 @@ struct IntArray {
   const void* data = nullptr;
   bool wide = false;
 
-  MPI_Count operator[](int index) const {
+  MPI_Count operator[](MPI_Count index) const {
     return wide ? static_cast<const MPI_Count*>(data)[index]
                 : static_cast<MPI_Count>(static_cast<const int*>(data)[index]);
   }

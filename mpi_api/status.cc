@@ -1,21 +1,13 @@
 // mpi_api/status.cc - what statuses tell and what may be set in them (MPI-5.0
 // sections 3.2.5, 3.8.4, 5.1.11 and 13.3).
+#include <new>
+
 #include "impl.h"
 #include "mpi_api/datatype.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/request.h"
 
 namespace tern::mpi {
-namespace {
-
-// Bytes of the first of the basic elements in a predefined datatype: pairs have two of different
-// size.
-MPI_Count first_element_bytes(const Datatype& datatype) {
-  return datatype.size() - static_cast<MPI_Count>(shape_of(datatype.basic()).index_bytes);
-}
-
-}  // namespace
-
 namespace impl {
 
 int get_count(const MPI_Status* status, Datatype* datatype, MPI_Count* count) {
@@ -31,26 +23,43 @@ int get_count(const MPI_Status* status, Datatype* datatype, MPI_Count* count) {
 
 int get_elements(const MPI_Status* status, Datatype* datatype, MPI_Count* count) {
   const MPI_Count bytes = status_bytes(*status);
-  if (datatype->size() == 0) {
+  const MPI_Count size = datatype->size();
+  if (size == 0) {
     *count = bytes == 0 ? 0 : MPI_UNDEFINED;
     return MPI_SUCCESS;
   }
-  const MPI_Count rest = bytes % datatype->size();
-  *count = bytes / datatype->size() * datatype->elements();
-  if (rest == first_element_bytes(*datatype)) {
-    ++*count;
-  } else if (rest != 0) {
-    *count = MPI_UNDEFINED;
+  try {
+    const Shape& shape = *datatype->typed().data().shape;
+    const ElementCount rest = elements_in(shape, static_cast<std::size_t>(bytes % size));
+    *count = rest.whole ? bytes / size * static_cast<MPI_Count>(shape.elements) +
+                              static_cast<MPI_Count>(rest.elements)
+                        : MPI_Count{MPI_UNDEFINED};
+    return MPI_SUCCESS;
+  } catch (const std::bad_alloc&) {
+    return fail(MPI_ERR_NO_MEM, "no memory is left for a list of the datatype's elements");
   }
-  return MPI_SUCCESS;
 }
 
 int status_set_elements(MPI_Status* status, Datatype* datatype, MPI_Count count) {
-  const MPI_Count whole = count / datatype->elements();
-  MPI_Count bytes = whole * datatype->size();
-  if (count % datatype->elements() != 0) bytes += first_element_bytes(*datatype);
-  set_status_bytes(*status, bytes);
-  return MPI_SUCCESS;
+  if (datatype->size() == 0) {
+    set_status_bytes(*status, 0);
+    return MPI_SUCCESS;
+  }
+  try {
+    const Shape& shape = *datatype->typed().data().shape;
+    const auto elements = static_cast<MPI_Count>(shape.elements);
+    const std::size_t rest = bytes_of_elements(shape, static_cast<std::size_t>(count % elements));
+    MPI_Count bytes = 0;
+    if (__builtin_mul_overflow(count / elements, datatype->size(), &bytes) ||
+        __builtin_add_overflow(bytes, static_cast<MPI_Count>(rest), &bytes)) {
+      return fail(MPI_ERR_COUNT, "count is {}; so many elements are more than 2^63 - 1 bytes",
+                  count);
+    }
+    set_status_bytes(*status, bytes);
+    return MPI_SUCCESS;
+  } catch (const std::bad_alloc&) {
+    return fail(MPI_ERR_NO_MEM, "no memory is left for a list of the datatype's elements");
+  }
 }
 
 int test_cancelled(const MPI_Status* status, int* flag) {

@@ -273,6 +273,8 @@ variant("intra_comm", "comm", "an intracommunicator", 'check_intra_comm({o}, {n}
 variant("inter_comm", "comm", "an intercommunicator", 'check_inter_comm({o}, {n}, "{n}")')
 variant("any_datatype", "datatype", "a datatype that need not be committed",
         'check_datatype_object({o}, {n}, "{n}")')
+variant("any_datatype_or_null", "datatype", "any datatype or MPI_DATATYPE_NULL",
+        'check_datatype_or_null({o}, {n}, "{n}")')
 variant("rma_op", "op", "an operation of one-sided communication: also MPI_REPLACE, MPI_NO_OP",
         'check_op_object({o}, {n}, "{n}")')
 variant("info_or_null", "info", "an info object or MPI_INFO_NULL",
