@@ -4,6 +4,8 @@ The C functions widen counts and call the body that both share (entry_body.py). 
 description calls custom go straight to their implementation.
 """
 
+import re
+
 from cxx_text import NOTE, cxx, wrap
 from entry_body import Body, body_name, shares_body
 from kinds import INT_ARRAY
@@ -26,7 +28,7 @@ def argument(parameter, function):
     """An array of the plain function is of ints unless its type says otherwise."""
     if parameter.kind.handling != INT_ARRAY:
         return parameter.name
-    wide = function.is_large or "int " not in parameter.c_type()
+    wide = function.is_large or not re.search(r"\bint\b", parameter.c_type())
     return f"{{{parameter.name}, {'true' if wide else 'false'}}}"
 
 

@@ -173,7 +173,7 @@ void note_piece(void*, void*, int* count, MPI_Datatype*) { pieces.push_back(*cou
 
 TEST(Op, CountsBeyondAnIntReachTheUserInPieces) {
   const Op op(&note_piece, true);
-  const Datatype nothing(Layout({}, 0, 0), Basic::kNone, "");
+  const Datatype nothing(Layout(std::vector<Block>{}, 0, 0), Basic::kNone, "");
   int memory = 0;
   constexpr MPI_Count kIntMax = std::numeric_limits<int>::max();
   pieces.clear();
