@@ -12,6 +12,11 @@ namespace {
 
 constexpr int kRounds = 250;
 
+// A few in a thousand trees are beyond the other libraries, others for each: MPICH 4.0 misplaces
+// bytes, Open MPI 4.1 merges blocks that it must not and pads oddly where data begins elsewhere
+// than at the origin.
+bool others_fail() { return check::library_is("MPICH") || check::library_is("Open MPI"); }
+
 void expect_queries(const Typed& type, MPI_Datatype handle, const char* what) {
   int size = -1;
   MPI_Aint lb = -1, extent = -1, true_lb = -1, true_extent = -1;
@@ -45,7 +50,11 @@ void sizes_and_bounds() {
   check::Random random(1, check::rank);
   Forest forest(random);
   for (int round = 0; round < kRounds; ++round) {
-    Typed type = forest.tree(random.between(1, 4), random.chance(50));
+    Typed type = forest.tree(others_fail() ? 1 : random.between(1, 4), random.chance(50));
+    if (type.lb != 0 && others_fail()) {
+      type.free();
+      continue;
+    }
     expect_queries(type, type.handle, "tree");
     type.free();
     EXPECT_EQ(type.handle == MPI_DATATYPE_NULL, true);
@@ -54,6 +63,7 @@ void sizes_and_bounds() {
 
 // Packs in two calls and unpacks in one, then the other way round.
 void packing() {
+  if (others_fail()) return;
   check::Random random(2, check::rank);
   Forest forest(random);
   for (int round = 0; round < kRounds; ++round) {
@@ -91,6 +101,7 @@ void packing() {
 
 // Receives any number of bytes that ends between basic elements, and counts them.
 void partial_elements() {
+  if (check::library_is("MPICH")) return;  // 4.0 divides by zero.
   check::Random random(3, check::rank);
   Forest forest(random, 60);
   for (int round = 0; round < kRounds; ++round) {
@@ -110,7 +121,7 @@ void partial_elements() {
       MPI_Count large = -1;
       EXPECT_OK(MPI_Get_elements_x(&status, type.handle, &large));
       EXPECT_EQ(large, number);
-      if (!check::library_is("Open MPI") && !check::library_is("MPICH")) {  // Whole ones only.
+      if (!others_fail()) {  // They know whole datatypes only.
         EXPECT_OK(MPI_Status_set_elements_x(&status, type.handle, number));
         EXPECT_OK(MPI_Get_count(&status, MPI_BYTE, &count));
         EXPECT_EQ(long(count), bytes);
@@ -283,7 +294,7 @@ MPI_Datatype rebuild(MPI_Datatype handle) {
 }
 
 void decoding() {
-  if (check::library_is("MPICH")) return;  // 4.0's large-count contents are wrong.
+  if (others_fail()) return;
   check::Random random(4, check::rank);
   Forest forest(random);
   for (int round = 0; round < kRounds; ++round) {
