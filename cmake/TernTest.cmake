@@ -59,15 +59,20 @@ function(_tern_test_properties test timeout labels environment)
     TIMEOUT ${limit} LABELS "${kind};${labels}" ENVIRONMENT "${environment}")
 endfunction()
 
-# Tests are for finding faults, not for speed: the compiler may take it easier. The target
-# tests_<folder> builds the programs of one folder of tests/ and all they need.
+# Tests are for finding faults, not for speed: the compiler may take it easier, and with sanitizers,
+# where it takes longest, it need not optimise them at all. The target tests_<folder> builds the
+# programs of one folder of tests/ and all they need.
 function(_tern_test_program target)
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME kind)
   if(NOT TARGET tests_${kind})
     add_custom_target(tests_${kind})
   endif()
   add_dependencies(tests_${kind} ${target})
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(TERN_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  else()
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
   set_target_properties(${target} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)
 endfunction()
