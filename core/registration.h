@@ -18,7 +18,7 @@
 #include <map>
 #include <mutex>
 #include <string>
-#include <string_view>
+#include <utility>
 
 namespace tern {
 
@@ -109,12 +109,15 @@ class RegistrationCache {
   using Tree = std::map<std::uintptr_t, Region*>;  // By begin; regions in it do not overlap.
 
   void act_on_notes();
-  void drop_range(std::uintptr_t begin, std::uintptr_t end, std::uint64_t& counter);
+  bool try_add(Region& region, std::uintptr_t begin, std::uintptr_t end, std::string& why);
+  std::pair<Tree::iterator, Tree::iterator> overlapping(std::uintptr_t begin, std::uintptr_t end);
+  void drop_range(std::uintptr_t begin, std::uintptr_t end, std::uint64_t* counter);
+  void drop_idle();
   void uncache(Region& region);
   void destroy(Region& region);
   void keep_bounds(std::size_t coming_bytes);
   Region* find(std::uintptr_t begin, std::uintptr_t end);
-  void touch(Region& region);
+  void link_newest(Region& region);
   void unlink(Region& region);
 
   const RegistrationOptions options_;
