@@ -19,6 +19,7 @@ namespace tern::mpi {
 
 class BsendBuffer;     // bsend.h
 struct InterContexts;  // intercomm.h
+struct Topology;       // topology.h
 
 // Tags 0..kTagUb are the user's. Every one of them has a negative twin that is neither MPI_ANY_TAG
 // nor MPI_ANY_SOURCE: -3 - tag, for the library's own messages about it.
@@ -60,6 +61,7 @@ class Comm final : public Object {
   Errhandler* errhandler = nullptr;  // One reference is ours. nullptr: MPI_ERRORS_ARE_FATAL.
   Attributes attributes;
   std::string name;
+  std::shared_ptr<const Topology> topology;  // nullptr: none.
   Info* info = nullptr;  // Hints in force; one reference is ours; nullptr: none.
   std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Comm_attach_buffer
 

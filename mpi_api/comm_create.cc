@@ -34,8 +34,8 @@ void discard(Comm& comm) {
   comm.release();
 }
 
-// A copy: groups, error handler and attributes, but not the hints. The contexts may still be to
-// come.
+// A copy: groups, topology, error handler and attributes, but not the hints. The contexts may still
+// be to come.
 int make_twin(Comm& comm, const InterContexts& contexts, const Info* hints, Comm** newcomm) {
   comm.group().retain();
   Comm* made = nullptr;
@@ -47,6 +47,7 @@ int make_twin(Comm& comm, const InterContexts& contexts, const Info* hints, Comm
   }
   if (made == nullptr) return no_memory();
   set_errhandler(*made, comm.errhandler);
+  made->topology = comm.topology;
   take_hints(*made, hints);
   if (const int error = made->attributes.copy_from(comm.attributes, to_handle(&comm))) {
     discard(*made);
