@@ -19,7 +19,8 @@ static int checked = 0, failed = 0;
 static int data[kRanks] = {1, 2, 3}, room[kRanks];
 static int ones[kRanks], zeros[kRanks], minus_ones[kRanks], ranks[1], list[1], ranges[1][3];
 static MPI_Count ones_wide[kRanks], minus_ones_wide[kRanks], count;
-static MPI_Aint zeros_aint[kRanks], address;
+static MPI_Count zeros_wide[kRanks], wide_list[1];
+static MPI_Aint zeros_aint[kRanks], address, addresses[1];
 static int number, keyval = MPI_TAG_UB;
 static void* pointer;
 /* A compiler that sees the address 10 itself warns of reading there. */
@@ -33,6 +34,7 @@ static MPI_Request request = MPI_REQUEST_NULL, new_request, requests[1], bad_req
 static MPI_Request good_request = MPI_REQUEST_NULL;
 static MPI_Request null_requests[1] = {MPI_REQUEST_NULL};
 static MPI_Status status, statuses[1];
+static MPI_Datatype types[1] = {MPI_INT}, types_out[1], new_datatype;
 static MPI_Comm new_comm;
 static MPI_Op new_op;
 static MPI_Errhandler new_errhandler;

@@ -42,8 +42,13 @@ GOOD = {
     "large_count_out": "&count", "address_out": "&address", "keyval_inout": "&keyval",
     "int_inout": "&number", "comm": "MPI_COMM_WORLD", "intra_comm": "MPI_COMM_WORLD",
     "inter_comm": "MPI_COMM_WORLD", "comm_raw": "MPI_COMM_WORLD", "group": "group",
-    "datatype": "MPI_INT", "any_datatype": "MPI_INT", "op": "MPI_SUM", "info": "info", "info_or_null": "MPI_INFO_NULL",
+    "datatype": "MPI_INT", "any_datatype": "MPI_INT",
+    "any_datatype_or_null": "MPI_INT", "op": "MPI_SUM", "info": "info", "info_or_null": "MPI_INFO_NULL",
     "errhandler": "MPI_ERRORS_RETURN", "request": "request", "request_or_null": "request",
+    "stride": "1", "byte_stride": "8", "count_list": "ones", "displacement_list": "zeros",
+    "byte_displacement_list": "zeros_aint", "datatype_list": "types", "external_size": "8",
+    "aint_list_out": "addresses", "count_list_out": "wide_list", "datatype_list_out": "types_out",
+    "const_memory": "data", "string_array": '"external32"', "datatype_inout": "&new_datatype",
     "comm_inout": "&new_comm", "group_inout": "&new_group", "op_inout": "&new_op",
     "info_inout": "&new_info", "errhandler_inout": "&new_errhandler",
     "request_inout": "&good_request", "message_inout": "&good_message",
@@ -81,6 +86,11 @@ BAD = {
     "request_array": NULL + [("bad_requests", "MPI_ERR_REQUEST")],
     "started_array_inout": NULL + [(v, "MPI_ERR_REQUEST") for v in
                                    ("bad_requests", "null_requests")],
+    "external_size": NEGATIVE, "const_memory": NULL, "string_array": NULL, "position": NULL,
+    "external_position": NULL, "aint_list_out": NULL, "count_list_out": NULL,
+    "datatype_list": NULL, "datatype_list_out": NULL, "displacement_list": NULL,
+    "byte_displacement_list": NULL,
+    "count_list": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "inter_comm": [("MPI_COMM_WORLD", "MPI_ERR_COMM")],
 }
 for _name in ("int_out", "flag_out", "rank_out", "index_out", "string_length_out", "keyval_out",
@@ -130,8 +140,10 @@ def wide(value, parameter, is_large):
     """The variable for a value in the plain function or the large-count variant."""
     if value in ("ones", "minus_ones") and is_large:
         return value + "_wide"
+    if value == "zeros_aint" and is_large:
+        return "zeros_wide"
     if value == "zeros" and is_large:
-        return "zeros_aint"
+        return "zeros_aint" if parameter.kind.name == "displs" else "zeros_wide"
     return value
 
 
@@ -139,7 +151,7 @@ def good_value(parameter, is_large):
     kind = parameter.kind
     if kind.name == "callback":
         return CALLBACKS[parameter.argument]
-    if kind.name in ("count_out", "byte_count_out", "extent_out"):
+    if kind.name in ("count_out", "byte_count_out", "extent_out", "position", "external_position"):
         c_type = parameter.c_type(is_large).replace(" *{}", "")
         return {"int": "&number", "MPI_Count": "&count", "MPI_Aint": "&address"}[c_type]
     if kind.name not in GOOD:
