@@ -14,6 +14,11 @@
 
 namespace typetree {
 
+// A few in a thousand trees are beyond the other libraries, others for each: MPICH 4.0 misplaces
+// bytes, Open MPI 4.1 merges blocks that it must not and pads oddly where data begins elsewhere
+// than at the origin.
+inline bool others_fail() { return check::library_is("MPICH") || check::library_is("Open MPI"); }
+
 struct Basic {
   MPI_Datatype handle;
   int size;
