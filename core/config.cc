@@ -32,6 +32,11 @@ constexpr Variable kVariables[] = {
      "Microseconds that it then yields between polls before it sleeps until a message wakes it; "
      "auto: "
      "2000, and 1000 when the host has more ranks than cores."},
+    {"TERN_CONNECT_TIMEOUT", Kind::kText, "180",
+     "Seconds that MPI_Comm_connect waits for a server that lives but does not accept."},
+    {"TERN_NAME_DIR", Kind::kText, "",
+     "Directory of published names (default: one of this user on this host); on a file system that "
+     "hosts share, names are seen from all of them."},
     {"TERN_WARNINGS", Kind::kBool, "1", "Print warnings about the configuration on rank 0."},
     {"TERN_COLL_", Kind::kText, "",
      "TERN_COLL_<OPERATION>=algorithm forces an algorithm of a collective; tern-info collectives "

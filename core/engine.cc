@@ -131,6 +131,35 @@ void Engine::fail_peer(Peer& peer, std::string_view why) {
   for (Request* const request : ops_.of_peer(peer)) complete(*request, Outcome::kPeerLost);
 }
 
+void Engine::lose(Peer& peer, std::string_view why) {
+  fail_peer(peer, why);
+  for (const auto& fabric : fabrics_) (void)fabric->release(peer, true);
+}
+
+void Engine::fail_receive(Request& request, Peer& lost) {
+  posted_.remove(request);
+  request.peer = &lost;
+  complete(request, Outcome::kPeerLost);
+}
+
+bool Engine::forget(Peer& peer) {
+  if (peer.in_pending_list || peer.stream.active() || peer.state == Peer::State::kResolving ||
+      !ops_.of_peer(peer).empty()) {
+    return false;
+  }
+  if (peer.link != nullptr) {
+    if (!peer.fabric->close(*peer.link)) return false;
+    peer.link = nullptr;
+    peer.max_body_bytes = 0;
+    peer.state = Peer::State::kNew;
+  }
+  const bool gone = peer.state == Peer::State::kFailed;
+  const auto released = [&](const auto& fabric) { return fabric->release(peer, gone); };
+  if (!std::ranges::all_of(fabrics_, released)) return false;
+  peers_.erase(peer.id);
+  return true;
+}
+
 void Engine::on_complete(std::uint32_t op, bool ok) {
   Request* const request = ops_.find(op);
   if (request != nullptr) finish_transfer(*request, ok ? Outcome::kOk : Outcome::kPeerLost);

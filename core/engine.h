@@ -57,6 +57,8 @@ class Engine final : private FabricSink {
   const Card& make_card(HostIdentity host);
 
   const ProcessId& self() const { return self_; }
+  // Complete once make_card() was called.
+  const Card& own_card() const { return own_card_; }
   // The record of a peer, created on first use; it lives as long as the engine.
   Peer& peer(const ProcessId& id);
 
@@ -109,6 +111,24 @@ class Engine final : private FabricSink {
     }
   }
 
+  // The process has ended, as somebody else found out: its operations fail with kPeerLost.
+  void lose(Peer& peer, std::string_view why);
+  // Fails the receives that wait for a message and for which `select` holds; their `peer` becomes
+  // `lost`.
+  template <class Select>
+  void fail_receives(Peer& lost, Select select) {
+    // One after the other: the completion of one may take back, free or post others.
+    const std::uint64_t last = posted_.last_order();
+    while (Request* const request = posted_.find_if([&](const Request& posted) {
+      return posted.match_order <= last && select(posted.envelope);
+    })) {
+      fail_receive(*request, lost);
+    }
+  }
+  // Ends the link to a process that is no longer connected and drops its record. False: something
+  // is still on its way in one of the two directions; try again later.
+  bool forget(Peer& peer);
+
   // An answer from the CardSource; empty text means that there is none, `why` says the reason.
   void on_card(const ProcessId& id, std::string_view text, std::string_view why);
 
@@ -135,6 +155,7 @@ class Engine final : private FabricSink {
   void ensure_link(Peer& peer);
   void use_card(Peer& peer, const Card& card);
   void fail_peer(Peer& peer, std::string_view why);
+  void fail_receive(Request& request, Peer& lost);
 
   // --- sending (send.cc) ---
   using Stage = PendingSend::Stage;

@@ -102,6 +102,17 @@ class Fabric {
   // True when every peer that was sent to can still read what was sent after this process is gone.
   virtual bool drained() const = 0;
 
+  // For processes of other jobs, which come and go. A fabric that leaves these as they are keeps
+  // its links until it is destroyed.
+  //
+  // A sentence when the owner of `card` has certainly ended; empty when it lives or nobody knows.
+  virtual std::string why_gone(const Card&) const { return {}; }
+  // Says goodbye behind everything sent on this link and destroys it. False: not possible yet.
+  virtual bool close(Link&) { return false; }
+  // Frees what is held for messages from `peer`; false while more may come. `gone`: the process has
+  // ended, so everything about it is freed, its link and its copies as well, whatever their state.
+  virtual bool release(const Peer&, bool gone) { return gone; }
+
   // The word that others ring to wake this process, when the fabric has one that is shared.
   virtual Doorbell* doorbell() { return nullptr; }
 };

@@ -84,6 +84,13 @@ class PostedQueue {
     return best;
   }
   std::size_t size() const { return table_.size(); }
+  // Any posted receive for which select() holds, or nullptr. Looks at all of them.
+  template <class Select>
+  Request* find_if(Select select) const {
+    return table_.find_if(select);
+  }
+  // The order number of the receive that was posted last.
+  std::uint64_t last_order() const { return order_; }
 
   enum Kind { kExact, kAnyTagOnly, kAnySourceOnly, kAnything };
   static std::size_t kind_of(const Envelope& pattern) {

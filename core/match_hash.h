@@ -56,6 +56,16 @@ class MatchHash {
 
   std::size_t size() const { return count_; }
 
+  template <class Select>
+  T* find_if(Select select) const {
+    for (const Bucket& bucket : buckets_) {
+      for (T* entry = bucket.first; entry != nullptr; entry = Traits::next(*entry)) {
+        if (select(*entry)) return entry;
+      }
+    }
+    return nullptr;
+  }
+
  private:
   static constexpr std::size_t kInitialBuckets = 64;
   struct Bucket {

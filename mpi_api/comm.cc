@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "mpi_api/bsend.h"
+#include "mpi_api/connections.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/info.h"
 #include "mpi_api/intercomm.h"
@@ -27,6 +28,7 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
       remote_(remote) {}
 
 Comm::~Comm() {
+  if (runtime().connections != nullptr) runtime().connections->untrack(*this);
   if (errhandler != nullptr) errhandler->release();
   if (info != nullptr) info->release();
   local_->release();
@@ -42,6 +44,14 @@ Peer& Comm::find_peer(int rank) {
   return found;
 }
 
+namespace {
+
+void track(Comm& comm) {
+  if (runtime().connections != nullptr) runtime().connections->track(comm);
+}
+
+}  // namespace
+
 Comm* make_comm(std::uint64_t context, Group* group) {
   Comm* const comm = make<Comm>(context, group, nullptr);
   if (comm == nullptr) {
@@ -49,6 +59,8 @@ Comm* make_comm(std::uint64_t context, Group* group) {
   } else if (comm->peers_ == nullptr) {
     comm->release();
     return nullptr;
+  } else {
+    track(*comm);
   }
   return comm;
 }
@@ -65,7 +77,10 @@ Comm* make_intercomm(const InterContexts& contexts, bool first, Group* local, Gr
   }
   comm->first_ = first;
   comm->local_comm_ = inside;
-  if (comm->peers_ != nullptr) return comm;
+  if (comm->peers_ != nullptr) {
+    track(*comm);
+    return comm;
+  }
   comm->release();
   return nullptr;
 }

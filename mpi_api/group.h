@@ -28,6 +28,8 @@ class Group final : public Object {
     return members_.empty() ? ProcessId{job_, static_cast<std::uint64_t>(rank)}
                             : members_[static_cast<std::size_t>(rank)];
   }
+  // Consecutive ranks of one job.
+  bool is_range() const { return members_.empty(); }
   // Rank of a process in this group or MPI_UNDEFINED. Logarithmic.
   int find(const ProcessId& id) const;
   // True when both have the same members in the same order.

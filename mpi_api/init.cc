@@ -12,6 +12,8 @@
 #include "mpi_api/bsend.h"
 #include "mpi_api/coll/selection.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/connections.h"
+#include "mpi_api/contact.h"
 #include "mpi_api/datatype.h"
 #include "mpi_api/entry.h"
 #include "mpi_api/errhandler.h"
@@ -21,8 +23,10 @@
 #include "mpi_api/info.h"
 #include "mpi_api/message.h"
 #include "mpi_api/op.h"
+#include "mpi_api/parting.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
+#include "spawn/name_service.h"
 
 namespace tern::mpi {
 
@@ -37,11 +41,13 @@ class CardDesk final : public CardSource, private spawn::WireUpSink {
 
   void request_card(const ProcessId& id) override {
     if (id.job != wireup_.info().job_id) {
-      return engine().on_card(id, {}, "it belongs to another job, which has not been connected");
+      return the_runtime.connections->request_card(id);
     }
     wireup_.request_card(static_cast<int>(id.rank));
   }
-  int poll() override { return wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this); }
+  int poll() override {
+    return the_runtime.connections->poll() + (wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this));
+  }
   int pending_fd() const override { return wireup_.event_fd(); }
 
   void start_barrier() {
@@ -160,6 +166,9 @@ void choose_algorithms(const Config& config, std::vector<std::string>& warnings)
 
 // Undoes what start_up() did before it failed.
 int give_up(int error) {
+  the_runtime.names.reset();
+  the_runtime.contact.reset();
+  the_runtime.connections.reset();
   the_runtime.engine.reset();
   card_desk.reset();
   the_runtime.wireup.reset();
@@ -185,6 +194,9 @@ int start_up(int thread_level) {
   card_desk = std::make_unique<CardDesk>(*the_runtime.wireup);
   const EngineOptions options{config.number("TERN_EAGER_MAX"), wait_policy(config, info)};
   the_runtime.engine = std::make_unique<Engine>(info.id(), *card_desk, options);
+  the_runtime.connections = std::make_unique<Connections>(engine());
+  the_runtime.connect_timeout = config.text("TERN_CONNECT_TIMEOUT");
+  the_runtime.name_directory = config.text("TERN_NAME_DIR");
   HostIdentity host = HostIdentity::read();
   if (const int error = add_fabrics(engine(), config, host); error != MPI_SUCCESS)
     return give_up(error);
@@ -208,6 +220,8 @@ int shut_down() {
   if (const int error = delete_attributes(*the_runtime.self); error != MPI_SUCCESS) return error;
   finish_buffered_sends();
   finish_freed_sends();
+  part_from_everybody();
+  the_runtime.connections->drop_strangers();
   engine().wait_until([] { return engine().drained(); });
   // Nobody leaves while somebody else may still need an answer from it.
   if (the_runtime.wireup->info().size > 1) {
@@ -221,6 +235,9 @@ int shut_down() {
   destroy_comm(the_runtime.world);
   constexpr std::chrono::seconds kGoodbye{10};
   the_runtime.wireup->finalize(kGoodbye);
+  the_runtime.names.reset();
+  the_runtime.contact.reset();
+  the_runtime.connections.reset();
   the_runtime.engine.reset();
   card_desk.reset();
   the_runtime.wireup.reset();

@@ -1,5 +1,6 @@
 // mpi_api/probe.cc - probing and matched receives (MPI-5.0 section 3.8).
 #include "impl.h"
+#include "mpi_api/connections.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/message.h"
 #include "mpi_api/p2p.h"
@@ -25,6 +26,14 @@ int make_message(UnexpectedMessage& taken, Comm& comm, Message** message, MPI_St
   *message = make<Message>(taken, comm);
   return *message != nullptr ? MPI_SUCCESS
                              : fail(MPI_ERR_NO_MEM, "no memory is left for a message");
+}
+
+// A process of another job that was connected has ended.
+int nobody_is_left(int source) {
+  if (source == MPI_ANY_SOURCE) {
+    return fail(MPI_ERR_PROC_ABORTED, "no message is there, and a process of comm has ended");
+  }
+  return fail(MPI_ERR_PROC_ABORTED, "no message is there, and rank {} has ended", source);
 }
 
 // MPI_Mrecv and MPI_Imrecv use the message up.
@@ -73,7 +82,11 @@ int probe(int source, int tag, Comm* comm, MPI_Status* status) {
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
   const UnexpectedMessage* found = nullptr;
-  engine().wait_until([&] { return (found = engine().probe(pattern)) != nullptr; });
+  engine().wait_until([&] {
+    found = engine().probe(pattern);
+    return found != nullptr || runtime().connections->in_vain(*comm, source);
+  });
+  if (found == nullptr) return nobody_is_left(source);
   set_message_status(status, *found);
   return MPI_SUCCESS;
 }
@@ -91,6 +104,7 @@ int iprobe(int source, int tag, Comm* comm, int* flag, MPI_Status* status) {
     found = engine().probe(pattern);
   }
   if (found == nullptr) {
+    if (runtime().connections->in_vain(*comm, source)) return nobody_is_left(source);
     *flag = 0;
   } else {
     set_message_status(status, *found);
@@ -106,7 +120,11 @@ int mprobe(int source, int tag, Comm* comm, Message** message, MPI_Status* statu
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
   UnexpectedMessage* taken = nullptr;
-  engine().wait_until([&] { return (taken = engine().take(pattern)) != nullptr; });
+  engine().wait_until([&] {
+    taken = engine().take(pattern);
+    return taken != nullptr || runtime().connections->in_vain(*comm, source);
+  });
+  if (taken == nullptr) return nobody_is_left(source);
   return make_message(*taken, *comm, message, status);
 }
 
@@ -125,6 +143,7 @@ int improbe(int source, int tag, Comm* comm, int* flag, Message** message, MPI_S
     taken = engine().take(pattern);
   }
   if (taken != nullptr) return make_message(*taken, *comm, message, status);
+  if (runtime().connections->in_vain(*comm, source)) return nobody_is_left(source);
   *flag = 0;
   return MPI_SUCCESS;
 }

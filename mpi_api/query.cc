@@ -13,7 +13,9 @@
 #include "core/wait.h"
 #include "mpi.h"
 #include "mpi_api/coll/selection.h"
+#include "mpi_api/errors.h"
 #include "mpi_api/fabrics.h"
+#include "spawn/port_name.h"
 
 namespace tern::mpi {
 namespace {
@@ -102,6 +104,48 @@ void list_algorithms(const Table& table) {
   }
 }
 
+// What a port name says, and whether this host could connect.
+class NoCards final : public CardSource {
+ public:
+  void request_card(const ProcessId&) override {}
+  int poll() override { return 0; }
+  int pending_fd() const override { return -1; }
+};
+
+std::string why_no_connection(const spawn::PortName& port) {
+  NoCards none;
+  Engine engine({0, 0}, none, {});
+  if (const int error = add_fabrics(engine, read_config(), HostIdentity::read())) {
+    return std::string(last_failure(error));
+  }
+  const Card& own = engine.make_card(HostIdentity::read());
+  std::string why = spawn::why_no_match(port, spawn::station_of(own));
+  const Card server = spawn::card_of(port, own);
+  for (const auto& fabric : engine.fabrics()) {
+    if (why.empty()) why = fabric->why_gone(server);
+  }
+  return why;
+}
+
+void describe_port(const Table& table, std::string_view name) {
+  table.add({"field", "value"});
+  std::string why;
+  const auto port = spawn::PortName::decode(name, why);
+  if (port) {
+    table.add({"wire version", std::to_string(port->wire_version)});
+    table.add({"operating system", port->os});
+    for (const spawn::PortName::Fabric& fabric : port->fabrics) {
+      table.add({"fabric", fabric.name});
+      table.add({fabric.name + " network", fabric.network});
+      table.add({fabric.name + " address", fabric.address});
+    }
+    table.add({"host", port->host});
+    table.add({"rank", std::to_string(port->server.rank)});
+    why = why_no_connection(*port);
+  }
+  table.add({"reachable", why.empty() ? "yes" : "no: " + why});
+}
+
 struct Topic {
   std::string_view name;
   std::string_view meaning;
@@ -109,6 +153,7 @@ struct Topic {
 };
 
 void list_topics(const Table& table);
+void list_no_port(const Table& table) { describe_port(table, ""); }
 
 constexpr Topic kTopics[] = {
     {"build", "versions and how the library was built", build},
@@ -117,6 +162,7 @@ constexpr Topic kTopics[] = {
      list_fabrics},
     {"collectives", "which algorithm a collective uses for which sizes", list_collectives},
     {"algorithms", "what TERN_COLL_<OPERATION> may be set to", list_algorithms},
+    {"port", "what a port name says, and whether this host could connect: port NAME", list_no_port},
     {"topics", "this list", list_topics},
 };
 
@@ -132,6 +178,11 @@ void list_topics(const Table& table) {
 extern "C" __attribute__((visibility("default"))) int tern_query(const char* topic,
                                                                  tern_row_function* row,
                                                                  void* context) {
+  constexpr std::string_view kPort = "port ";
+  if (std::string_view(topic).starts_with(kPort)) {
+    tern::mpi::describe_port(tern::mpi::Table(row, context), topic + kPort.size());
+    return 0;
+  }
   for (const auto& known : tern::mpi::kTopics) {
     if (known.name != topic) continue;
     known.list(tern::mpi::Table(row, context));

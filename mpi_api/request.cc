@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "mpi_api/comm.h"
+#include "mpi_api/connections.h"
 #include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/runtime.h"
@@ -96,6 +97,11 @@ int error_of(const tern::Request& op) {
           "only; receive it with a larger count, or ask for its size with MPI_Probe first",
           op.envelope.source, op.envelope.tag, op.bytes, op.data.bytes());
     case Outcome::kPeerLost:
+      if (op.peer != nullptr) {
+        if (const auto why = runtime().connections->why_gone(op.peer->id); !why.empty()) {
+          return fail(MPI_ERR_PROC_ABORTED, "a process that takes part has ended: {}", why);
+        }
+      }
       return fail(MPI_ERR_OTHER, "the process with rank {} of the job cannot be reached: {}",
                   op.peer != nullptr ? static_cast<long>(op.peer->id.rank) : -1L,
                   op.peer != nullptr ? op.peer->why : "it is not known");

@@ -3,17 +3,30 @@
 // Owned by init.cc, the only file that names concrete fabrics.
 #pragma once
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "core/engine.h"
 #include "mpi_api/object.h"
 #include "spawn/wireup.h"
 
+namespace tern::spawn {
+class NameService;  // spawn/name_service.h
+}
+
 namespace tern::mpi {
+
+class Connections;  // connections.h
+class ContactDesk;  // contact.h
 
 struct Runtime {
   std::unique_ptr<spawn::WireUp> wireup;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<Connections> connections;   // As long as the engine.
+  std::unique_ptr<ContactDesk> contact;       // nullptr until ports are used.
+  std::unique_ptr<spawn::NameService> names;  // nullptr until names are used.
+  std::string connect_timeout;                // TERN_CONNECT_TIMEOUT
+  std::string name_directory;                 // TERN_NAME_DIR
   Comm* world = nullptr;
   Comm* self = nullptr;
   int thread_level = MPI_THREAD_SINGLE;

@@ -2,6 +2,7 @@
 #include "shm/fabric.h"
 
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +30,8 @@ struct ShmFabric::ShmLink final : Link {
   DoorbellWord* bell;
   RingOffer offer{};
   std::uint32_t pid = 0;
+  std::uint32_t inbox_fd = 0;  // Of the peer, and the inode behind it.
+  std::uint64_t inbox_inode = 0;
   bool offered = false;
   bool single_copy = false;
   std::uint32_t tickets_in_use = 0;  // Bit per ticket of this ring.
@@ -42,6 +45,7 @@ struct ShmFabric::Incoming {
   std::uint32_t pid;
   Peer* peer = nullptr;
   bool broken = false;
+  bool over = false;  // Its producer has said goodbye.
 };
 
 struct ShmFabric::Job {
@@ -63,14 +67,16 @@ struct ShmFabric::Help {
 
 namespace {
 
-// What an address says: "PID.FD.NONCE.INBOX" in hexadecimal; INBOX is the address of the inbox in
-// its owner's memory, for trying whether single-copy works.
+// What an address says: "PID.FD.NONCE.INBOX.INODE" in hexadecimal; INBOX is the address of the
+// inbox in its owner's memory, for trying whether single-copy works; INODE is the memfd's, for
+// telling later whether the process still has it open.
 struct Address {
-  std::uint64_t pid, fd, nonce, inbox;
+  std::uint64_t pid, fd, nonce, inbox, inode;
 };
 
 bool parse_address(std::string_view text, Address& address) {
-  for (std::uint64_t* field : {&address.pid, &address.fd, &address.nonce, &address.inbox}) {
+  for (std::uint64_t* field :
+       {&address.pid, &address.fd, &address.nonce, &address.inbox, &address.inode}) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *field, 16);
     if (error != std::errc()) return false;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
@@ -80,10 +86,19 @@ bool parse_address(std::string_view text, Address& address) {
 }
 
 std::string format_address(const Address& address) {
-  char text[80];
-  std::snprintf(text, sizeof text, "%lx.%lx.%lx.%lx", address.pid, address.fd, address.nonce,
-                address.inbox);
+  char text[96];
+  std::snprintf(text, sizeof text, "%lx.%lx.%lx.%lx.%lx", address.pid, address.fd, address.nonce,
+                address.inbox, address.inode);
   return text;
+}
+
+constexpr std::uint64_t kLookEveryMs = 100;
+
+std::uint64_t coarse_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
 }
 
 std::uint64_t random_nonce() {
@@ -132,7 +147,7 @@ FabricLimits ShmFabric::limits() const {
 std::string ShmFabric::address() const {
   return format_address({static_cast<std::uint64_t>(getpid()),
                          static_cast<std::uint64_t>(inbox_.fd()), nonce_,
-                         reinterpret_cast<std::uint64_t>(&inbox_.as<Inbox>())});
+                         reinterpret_cast<std::uint64_t>(&inbox_.as<Inbox>()), inbox_.inode()});
 }
 
 std::string ShmFabric::why_unreachable(const Card& card) const {
@@ -172,6 +187,8 @@ Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
 
   auto link = std::make_unique<ShmLink>(peer, std::move(inbox), std::move(segment));
   link->pid = pid;
+  link->inbox_fd = static_cast<std::uint32_t>(address.fd);
+  link->inbox_inode = address.inode;
   link->offer = {static_cast<std::uint32_t>(getpid()), static_cast<std::uint32_t>(link->ring.fd()),
                  ring.nonce};
   std::uint64_t probe = 0;
@@ -226,6 +243,10 @@ int ShmFabric::poll(FabricSink& sink) {
     Incoming& incoming = *incoming_[i];
     if (incoming.consumer.ready()) events += receive(sink, incoming);
   }
+  if (goodbyes_) [[unlikely]] {
+    std::erase_if(incoming_, [](const auto& incoming) { return incoming->over; });
+    goodbyes_ = false;
+  }
   if (!unsettled_.empty()) [[unlikely]]
     events += settle_links(sink);
   if (!jobs_.empty() || !helps_.empty()) [[unlikely]]
@@ -249,6 +270,9 @@ int ShmFabric::receive(FabricSink& sink, Incoming& incoming) {
       sink.on_message(*incoming.peer, message.head, message.body);
     } else if (message.kind == CellKind::kHelp) {
       begin_help(incoming, message.body);
+    } else if (message.kind == CellKind::kGoodbye) {
+      incoming.over = goodbyes_ = true;
+      return count + 1;
     }
     incoming.consumer.pop();
     ++count;
@@ -284,6 +308,11 @@ void ShmFabric::attach(FabricSink& sink, const RingOffer& offer) {
 // Looks after links whose peer has not mapped the ring yet.
 int ShmFabric::settle_links(FabricSink& sink) {
   int events = 0;
+  // One that ends before it has mapped the ring would be waited for for ever.
+  const std::uint64_t now = coarse_ms();
+  const bool look = now >= next_look_ms_;
+  if (look) next_look_ms_ = now + kLookEveryMs;
+  Peer* gone = nullptr;  // One at a time: releasing changes the list.
   for (std::size_t i = 0; i < unsettled_.size();) {
     ShmLink& link = *unsettled_[i];
     if (!link.offered) {
@@ -293,6 +322,7 @@ int ShmFabric::settle_links(FabricSink& sink) {
     const auto state = static_cast<Attachment>(
         link.producer.ring().consumed.attachment.load(std::memory_order_acquire));
     if (state == Attachment::kOffered) {
+      if (look && !Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) gone = link.peer;
       ++i;
       continue;
     }
@@ -303,6 +333,11 @@ int ShmFabric::settle_links(FabricSink& sink) {
     if (state == Attachment::kRefused) {
       sink.on_peer_down(*link.peer, "it refused the connection (another Tern release?)");
     }
+  }
+  if (gone != nullptr) {
+    sink.on_peer_down(*gone, "its process has ended");
+    (void)release(*gone, true);
+    ++events;
   }
   return events;
 }
@@ -368,6 +403,47 @@ bool ShmFabric::advance_help(Help& help) {
   if (error != 0) ticket.helper_failed.store(1, std::memory_order_relaxed);
   ticket.helper_done.fetch_add(1, std::memory_order_release);
   return true;
+}
+
+std::string ShmFabric::why_gone(const Card& card) const {
+  Address address{};
+  const auto text = card.addresses.find(name());
+  if (!why_unreachable(card).empty() || !parse_address(text->second, address)) return {};
+  // A process that has ended has no descriptors, a zombie included, and whoever gets its number
+  // later does not have its inbox.
+  const auto pid = static_cast<std::uint32_t>(address.pid);
+  if (Segment::is_open(pid, static_cast<std::uint32_t>(address.fd), address.inode)) return {};
+  return "process " + std::to_string(pid) + " on this host has ended";
+}
+
+bool ShmFabric::close(Link& link) {
+  auto& to = static_cast<ShmLink&>(link);
+  const auto copies = [&to](const Job& job) { return job.link == &to; };
+  if (std::ranges::find(unsettled_, &to) != unsettled_.end() ||
+      std::ranges::any_of(jobs_, copies) || !to.producer.push(CellKind::kGoodbye, {}, {})) {
+    return false;
+  }
+  Doorbell::ring_if_armed(*to.bell);
+  destroy(to);
+  return true;
+}
+
+void ShmFabric::destroy(ShmLink& link) {
+  std::erase(unsettled_, &link);
+  std::erase_if(jobs_, [&link](const Job& job) { return job.link == &link; });
+  std::erase_if(links_, [&link](const auto& owned) { return owned.get() == &link; });
+}
+
+bool ShmFabric::release(const Peer& peer, bool gone) {
+  const auto from_peer = [&peer](const auto& entry) { return entry->peer == &peer; };
+  if (!gone) return std::ranges::none_of(incoming_, from_peer);
+  std::erase_if(helps_, [&peer](const Help& help) { return help.incoming->peer == &peer; });
+  std::erase_if(incoming_, from_peer);
+  while (true) {
+    const auto link = std::ranges::find_if(links_, from_peer);
+    if (link == links_.end()) return true;
+    destroy(**link);
+  }
 }
 
 bool ShmFabric::drained() const { return unsettled_.empty() && jobs_.empty() && helps_.empty(); }

@@ -38,6 +38,9 @@ class ShmFabric final : public Fabric {
   Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override;
+  std::string why_gone(const Card& card) const override;
+  bool close(Link& link) override;
+  bool release(const Peer& peer, bool gone) override;
   Doorbell* doorbell() override { return &doorbell_; }
 
  private:
@@ -49,6 +52,7 @@ class ShmFabric final : public Fabric {
   ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmOptions& options,
             Segment inbox, std::uint64_t nonce);
 
+  void destroy(ShmLink& link);
   int accept_offers(FabricSink& sink);
   void attach(FabricSink& sink, const RingOffer& offer);
   int settle_links(FabricSink& sink);
@@ -67,7 +71,9 @@ class ShmFabric final : public Fabric {
   std::uint64_t inbox_position_ = 0;
   Doorbell doorbell_;
   std::vector<std::unique_ptr<Incoming>> incoming_;
+  bool goodbyes_ = false;  // An incoming ring has come to its end.
   std::vector<std::unique_ptr<ShmLink>> links_;
+  std::uint64_t next_look_ms_ = 0;
   std::vector<ShmLink*> unsettled_;  // Offered, but not yet mapped by the peer.
   std::vector<Job> jobs_;
   std::vector<Help> helps_;

@@ -64,7 +64,8 @@ struct alignas(kCellBytes) Cell {
 };
 static_assert(sizeof(Cell) == kCellBytes);
 
-enum class CellKind : std::uint8_t { kMessage = 1, kHelp = 2 };
+// kGoodbye: nothing follows; the consumer lets the ring go.
+enum class CellKind : std::uint8_t { kMessage = 1, kHelp = 2, kGoodbye = 3 };
 
 // 256 cells hide the latency of the consumer's progress reports; 64 KiB of bodies stay in a core's
 // second-level cache. Memory is touched only as far as it is used.

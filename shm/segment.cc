@@ -84,6 +84,17 @@ Segment::~Segment() {
   close_descriptor();
 }
 
+std::uint64_t Segment::inode() const {
+  struct stat info {};
+  return fstat(fd_, &info) == 0 ? info.st_ino : 0;
+}
+
+bool Segment::is_open(std::uint32_t pid, std::uint32_t fd, std::uint64_t inode) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 && info.st_ino == inode;
+}
+
 void Segment::close_descriptor() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;

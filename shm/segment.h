@@ -30,6 +30,10 @@ class Segment {
     return *static_cast<T*>(base_);
   }
   int fd() const { return fd_; }
+  // Identifies the segment on this host for as long as the host runs. Needs the descriptor.
+  std::uint64_t inode() const;
+  // Whether process `pid` lives and has the segment with this inode open as `fd`.
+  static bool is_open(std::uint32_t pid, std::uint32_t fd, std::uint64_t inode);
   // Once the other side has mapped it, the descriptor is of no more use.
   void close_descriptor();
 

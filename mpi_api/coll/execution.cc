@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "mpi_api/connections.h"
 #include "mpi_api/request.h"
 
 namespace tern::mpi::coll {
@@ -130,6 +131,9 @@ int Execution::error() const {
           "on all members of the communicator",
           rank, comm_->rank());
     case Outcome::kPeerLost:
+      if (const auto why = why_lost(*comm_); !why.empty()) {
+        return fail(MPI_ERR_PROC_ABORTED, "a process of the communicator has ended: {}", why);
+      }
       return fail(MPI_ERR_OTHER,
                   "the process with rank {} in the communicator cannot be reached: {}", rank,
                   comm_->peer(rank).why);

@@ -81,6 +81,8 @@ int main(int argc, char** argv) {
   }
   app.footer(topic_list);
   CLI11_PARSE(app, argc, argv);
+  // The one topic that is about something.
+  if (topics.size() == 2 && topics[0] == "port") topics = {"port " + topics[1]};
   if (topics.empty()) topics = {"build", "fabrics", "variables"};
   for (const std::string& topic : topics) {
     const std::vector<Row> rows = query(topic);

@@ -1,0 +1,187 @@
+// mpi_api/connections.cc - see connections.h.
+#include "mpi_api/connections.h"
+
+#include <time.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+namespace {
+
+// Often enough that an end is noticed within a second (it takes two looks), rarely enough that a
+// thousand processes cost nothing.
+constexpr std::uint64_t kLookEveryMs = 200;
+
+// The coarse clock costs a few nanoseconds, and is good to some milliseconds.
+std::uint64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
+// Contexts differ in the lowest two bits by plane (comm.h).
+constexpr std::uint64_t kPlanes = 3;
+// Of processes that messages on a communicator do not come from.
+constexpr int kNoRank = -3;
+
+}  // namespace
+
+void Connections::learn(const Card& card) {
+  if (!is_foreign(card.id)) return;
+  Process& process = processes_[card.id];
+  if (!process.text.empty()) return;
+  process.card = card;
+  process.text = card.encode();
+}
+
+void Connections::hold(const ProcessId& id) {
+  if (!is_foreign(id)) return;
+  const auto found = processes_.find(id);
+  CHECK(found != processes_.end());
+  ++found->second.holders;
+}
+
+void Connections::let_go(const ProcessId& id) {
+  const auto found = processes_.find(id);
+  if (found != processes_.end()) --found->second.holders;
+}
+
+void Connections::request_card(const ProcessId& id) {
+  const auto found = processes_.find(id);
+  if (found == processes_.end() || found->second.text.empty()) {
+    return engine_.on_card(id, {}, "it belongs to another job, which is not connected");
+  }
+  engine_.on_card(id, found->second.text, {});
+}
+
+template <class Visit>
+void Connections::for_each_foreign(const Comm& comm, Visit visit) const {
+  const auto members = [&](const Group& group, bool addressed) {
+    if (group.is_range() && (group.size() == 0 || !is_foreign(group.member(0)))) return;
+    for (int rank = 0; rank < group.size(); ++rank) {
+      const ProcessId id = group.member(rank);
+      if (is_foreign(id)) visit(id, addressed ? rank : kNoRank);
+    }
+  };
+  members(comm.group(), !comm.is_inter());
+  if (comm.is_inter()) members(*comm.remote_group(), true);
+}
+
+void Connections::track(Comm& comm) {
+  bool foreign = false;
+  for_each_foreign(comm, [&](const ProcessId& id, int) {
+    Process& process = processes_[id];
+    ++process.holders;
+    process.connected = foreign = true;
+  });
+  if (foreign) comms_.push_back(&comm);
+}
+
+void Connections::untrack(Comm& comm) {
+  if (std::erase(comms_, &comm) == 0) return;
+  for_each_foreign(comm, [&](const ProcessId& id, int) { let_go(id); });
+}
+
+std::string_view Connections::why_gone(const ProcessId& id) const {
+  if (gone_count_ == 0) return {};
+  const auto found = processes_.find(id);
+  return found != processes_.end() && found->second.gone ? std::string_view(found->second.why)
+                                                         : std::string_view();
+}
+
+std::string_view Connections::why_lost(const Comm& comm) const {
+  std::string_view why;
+  if (gone_count_ == 0) return why;
+  for_each_foreign(comm, [&](const ProcessId& id, int) {
+    if (why.empty()) why = why_gone(id);
+  });
+  return why;
+}
+
+bool Connections::in_vain(const Comm& comm, int source) const {
+  if (gone_count_ == 0) return false;
+  bool vain = false;
+  for_each_foreign(comm, [&](const ProcessId& id, int rank) {
+    vain = vain || ((source == rank || source == kAnySource) && !why_gone(id).empty());
+  });
+  return vain;
+}
+
+int Connections::poll() {
+  if (processes_.empty()) return 0;
+  if (const std::uint64_t now = now_ms(); now >= next_look_ms_) {
+    next_look_ms_ = now + kLookEveryMs;
+    look_after();
+  }
+  return 0;
+}
+
+void Connections::look_after() {
+  for (auto& [id, process] : processes_) {
+    if (!process.gone) look_at(id, process);
+  }
+  if (gone_count_ > 0) fail_waiting();
+  forget_unused();
+}
+
+void Connections::look_at(const ProcessId& id, Process& process) {
+  Peer& peer = engine_.peer(id);
+  std::string why = peer.state == Peer::State::kFailed ? peer.why : std::string();
+  for (const auto& fabric : engine_.fabrics()) {
+    if (why.empty() && !process.text.empty()) why = fabric->why_gone(process.card);
+  }
+  if (!why.empty() && process.suspect) {
+    process.gone = true;
+    process.why = std::move(why);
+    ++gone_count_;
+    engine_.lose(peer, process.why);
+  }
+  process.suspect = !why.empty();
+}
+
+// Receives that can only be answered by a process that has ended. Again at every look, because new
+// ones may have been posted meanwhile.
+void Connections::fail_waiting() {
+  const auto fail_all = [this](std::uint64_t context, Peer& lost) {
+    engine_.fail_receives(lost, [context](const Envelope& e) { return e.context == context; });
+  };
+  for (std::size_t i = 0; i < comms_.size(); ++i) {
+    Comm& comm = *comms_[i];
+    for_each_foreign(comm, [&](const ProcessId& id, int rank) {
+      if (why_gone(id).empty()) return;
+      Peer& lost = engine_.peer(id);
+      engine_.fail_receives(lost, [&comm, rank](const Envelope& e) {
+        return (e.context & ~kPlanes) == comm.context() &&
+               (e.context != comm.context() || e.source == rank || e.source == kAnySource);
+      });
+      // A collective waits for everybody, directly or not.
+      if (comm.is_inter()) fail_all(comm.local_comm().collective_context(), lost);
+    });
+  }
+}
+
+void Connections::drop_strangers() {
+  for (const auto& [id, process] : processes_) {
+    if (!process.connected) engine_.lose(engine_.peer(id), "it is not connected");
+  }
+}
+
+void Connections::forget_unused() {
+  for (auto entry = processes_.begin(); entry != processes_.end();) {
+    const bool unused = entry->second.holders == 0 && engine_.forget(engine_.peer(entry->first));
+    if (unused && entry->second.gone) --gone_count_;
+    entry = unused ? processes_.erase(entry) : std::next(entry);
+  }
+}
+
+std::string_view why_lost(const Comm& comm) {
+  const Connections* const connections = runtime().connections.get();
+  return connections != nullptr ? connections->why_lost(comm) : std::string_view();
+}
+
+}  // namespace tern::mpi

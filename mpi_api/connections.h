@@ -1,0 +1,87 @@
+// mpi_api/connections.h - the processes of other jobs that this one is connected to.
+//
+// Keeps their business cards (the launcher knows the cards of its own job only), notices when one
+// of them has ended, and lets go of those that no communicator names any more. Inside one job none
+// of this is needed: mpiexec hands out the cards, and ends the job when a rank dies.
+//
+// A process that has ended is noticed by looking at it a few times per second, whenever MPI makes
+// progress; then every operation that waits for it fails, and so do collectives of each
+// communicator that names it. Threading: under the entry lock. Failure: none of its own.
+#pragma once
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/card.h"
+#include "core/engine.h"
+#include "mpi_api/object.h"
+
+namespace tern::mpi {
+
+class Connections {
+ public:
+  explicit Connections(Engine& engine) : engine_(engine), own_job_(engine.self().job) {}
+
+  // Makes a process known. Its card stays until no communicator and no holder names it.
+  void learn(const Card& card);
+  bool is_foreign(const ProcessId& id) const { return id.job != own_job_; }
+
+  // While at least one holder names a process, it is not forgotten. Precondition: learn()ed.
+  void hold(const ProcessId& id);
+  void let_go(const ProcessId& id);
+
+  // The engine asks for the card of a foreign process; answers at once.
+  void request_card(const ProcessId& id);
+
+  // A communicator has been made, or is about to be destroyed.
+  void track(Comm& comm);
+  void untrack(Comm& comm);
+  // Communicators that name a foreign process.
+  const std::vector<Comm*>& comms() const { return comms_; }
+
+  // Why this process has certainly ended; empty while it lives or nobody knows.
+  std::string_view why_gone(const ProcessId& id) const;
+  // The same of any process that the communicator names.
+  std::string_view why_lost(const Comm& comm) const;
+  // Whether a message from `source` (may be any) on this communicator can never come.
+  bool in_vain(const Comm& comm, int source) const;
+
+  // Looks after everything, when it is time to. Part of progress.
+  int poll();
+  // Drops those that were spoken to and never became part of a communicator: nobody needs to wait
+  // until they have read what was sent.
+  void drop_strangers();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Process {
+    Card card;
+    std::string text;
+    int holders = 0;         // Communicators and others.
+    bool connected = false;  // A communicator names it, or did.
+    bool suspect = false;    // Not there when looked at last: what it sent may still be on its way.
+    bool gone = false;
+    std::string why;
+  };
+
+  void look_after();
+  void forget_unused();
+  void look_at(const ProcessId& id, Process& process);
+  void fail_waiting();
+  template <class Visit>
+  void for_each_foreign(const Comm& comm, Visit visit) const;
+
+  Engine& engine_;
+  std::uint64_t own_job_;
+  std::unordered_map<ProcessId, Process, ProcessIdHash> processes_;
+  std::vector<Comm*> comms_;
+  int gone_count_ = 0;
+  std::uint64_t next_look_ms_ = 0;
+};
+
+// Connections::why_lost() of this process's connections.
+std::string_view why_lost(const Comm& comm);
+
+}  // namespace tern::mpi

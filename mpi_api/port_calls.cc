@@ -1,0 +1,204 @@
+// mpi_api/port_calls.cc - MPI_Open_port, MPI_Close_port, MPI_Comm_accept, MPI_Comm_connect and
+// MPI_Comm_disconnect (MPI-5.0 section 11.9). How the two roots find each other: contact.h.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <string>
+
+#include "impl.h"
+#include "mpi_api/coll/internal.h"
+#include "mpi_api/connections.h"
+#include "mpi_api/contact.h"
+#include "mpi_api/errors.h"
+#include "mpi_api/intercomm.h"
+#include "mpi_api/parting.h"
+#include "mpi_api/port.h"
+#include "mpi_api/runtime.h"
+
+namespace tern::mpi {
+namespace {
+
+// A card, as everybody brings it to the root: shorter than what a fabric can show (1 KiB).
+constexpr std::size_t kCardBytes = 1024;
+struct CardSlot {
+  std::uint32_t size = 0;
+  std::array<char, kCardBytes> text{};
+};
+
+// The cards of all members of comm, each behind its length, known at every member.
+int gather_cards(Comm& comm, Bytes& cards) {
+  const std::string own = contact_desk().own_card().encode();
+  CardSlot mine;
+  mine.size = static_cast<std::uint32_t>(std::min(own.size(), kCardBytes));
+  std::copy_n(own.begin(), mine.size, mine.text.begin());
+  std::vector<CardSlot> all(static_cast<std::size_t>(comm.size()));
+  if (const int error = coll::allgather_bytes(comm, &mine, sizeof mine, all.data())) return error;
+  for (const CardSlot& slot : all) {
+    const auto bytes = std::as_bytes(std::span(&slot, 1));
+    cards.insert(cards.end(), bytes.begin(),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(sizeof slot.size + slot.size));
+  }
+  return MPI_SUCCESS;
+}
+
+void learn_cards(std::span<const std::byte> cards) {
+  std::uint32_t size = 0;
+  while (cards.size() > sizeof size) {
+    std::memcpy(&size, cards.data(), sizeof size);
+    cards = cards.subspan(sizeof size);
+    if (size > cards.size()) return;
+    std::string why;
+    const auto* const text = reinterpret_cast<const char*>(cards.data());
+    if (const auto card = Card::decode({text, size}, why)) runtime().connections->learn(*card);
+    cards = cards.subspan(size);
+  }
+}
+
+// Two parts in one: the length of the first goes before it.
+Bytes join(std::span<const std::byte> first, std::span<const std::byte> second) {
+  const std::uint64_t size = first.size();
+  const auto head = std::as_bytes(std::span(&size, 1));
+  Bytes whole(head.begin(), head.end());
+  whole.insert(whole.end(), first.begin(), first.end());
+  whole.insert(whole.end(), second.begin(), second.end());
+  return whole;
+}
+
+bool part(std::span<const std::byte> whole, Bytes& first, Bytes& second) {
+  std::uint64_t size = 0;
+  if (whole.size() < sizeof size) return false;
+  std::memcpy(&size, whole.data(), sizeof size);
+  whole = whole.subspan(sizeof size);
+  if (size > whole.size()) return false;
+  const auto middle = whole.begin() + static_cast<std::ptrdiff_t>(size);
+  first.assign(whole.begin(), middle);
+  second.assign(middle, whole.end());
+  return true;
+}
+
+// Brings what the root has to everybody.
+int spread(Comm& comm, int root, Bytes& bytes) {
+  std::uint64_t size = bytes.size();
+  if (const int error = coll::bcast_bytes(comm, &size, sizeof size, root)) return error;
+  bytes.resize(size);
+  return size == 0 ? MPI_SUCCESS : coll::bcast_bytes(comm, bytes.data(), bytes.size(), root);
+}
+
+std::chrono::duration<double> seconds_of(std::string_view text, bool& sound) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  constexpr double kLongest = 1e9;
+  sound = error == std::errc() && end == text.data() + text.size() && seconds >= 0 &&
+          seconds <= kLongest;
+  return std::chrono::duration<double>(seconds);
+}
+
+Deadline in(std::chrono::duration<double> time) {
+  return std::chrono::steady_clock::now() +
+         std::chrono::duration_cast<std::chrono::steady_clock::duration>(time);
+}
+
+int connect(const char* port_name, Info* info, std::span<const std::byte> mine, Bytes& theirs) {
+  Deadline deadline = connect_deadline();
+  if (const int error = read_timeout(info, deadline)) return error;
+  return contact_desk().connect(bounded(port_name), deadline, mine, theirs);
+}
+
+}  // namespace
+
+std::string_view bounded(const char* port_name) {
+  return {port_name, strnlen(port_name, MPI_MAX_PORT_NAME)};
+}
+
+ContactDesk& contact_desk() {
+  if (runtime().contact == nullptr) {
+    runtime().contact =
+        std::make_unique<ContactDesk>(engine(), *runtime().connections, engine().own_card());
+  }
+  return *runtime().contact;
+}
+
+int read_timeout(Info* info, Deadline& deadline) {
+  const auto text = info == nullptr ? std::nullopt : info->get("timeout");
+  if (!text) return MPI_SUCCESS;
+  bool sound = false;
+  const auto time = seconds_of(*text, sound);
+  if (!sound) {
+    return fail(MPI_ERR_INFO_VALUE,
+                "info key `timeout` is `{}`; it takes a number of seconds, such as 2.5", *text);
+  }
+  deadline = in(time);
+  return MPI_SUCCESS;
+}
+
+Deadline connect_deadline() {
+  bool sound = false;
+  const auto time = seconds_of(runtime().connect_timeout, sound);
+  constexpr std::chrono::seconds kDefault{180};
+  return in(sound ? time : kDefault);
+}
+
+int meet(Comm& comm, int root, const RootExchange& exchange, Comm** newcomm) {
+  Bytes own_cards;
+  if (const int error = gather_cards(comm, own_cards)) return error;
+  Bytes cards;
+  const auto leaders = [&](std::span<const std::byte> mine, Bytes& theirs) -> int {
+    Bytes answer;
+    if (const int error = exchange(join(mine, own_cards), answer)) return error;
+    if (part(answer, theirs, cards)) return MPI_SUCCESS;
+    return fail(MPI_ERR_PORT, "the other side of the port answered with something else");
+  };
+  if (const int error = connect_groups(comm, root, leaders, newcomm)) return error;
+  if (const int error = spread(comm, root, cards)) return error;
+  learn_cards(cards);
+  return MPI_SUCCESS;
+}
+
+namespace impl {
+
+int open_port(Info*, char* port_name) {
+  std::string name;
+  if (const int error = contact_desk().open_port(name)) return error;
+  std::memcpy(port_name, name.c_str(), name.size() + 1);
+  return MPI_SUCCESS;
+}
+
+int close_port(const char* port_name) {
+  if (contact_desk().close_port(bounded(port_name))) return MPI_SUCCESS;
+  return fail(MPI_ERR_PORT,
+              "argument `port_name` is `{}`, which is not a port that this process has open",
+              bounded(port_name));
+}
+
+int comm_accept(const char* port_name, Info* info, int root, Comm* comm, Comm** newcomm) {
+  const auto accept = [&](std::span<const std::byte> mine, Bytes& theirs) {
+    Deadline deadline;
+    if (const int error = read_timeout(info, deadline)) return error;
+    return contact_desk().accept(bounded(port_name), deadline, mine, theirs);
+  };
+  return meet(*comm, root, accept, newcomm);
+}
+
+int comm_connect(const char* port_name, Info* info, int root, Comm* comm, Comm** newcomm) {
+  const auto connect_root = [&](std::span<const std::byte> mine, Bytes& theirs) {
+    return connect(port_name, info, mine, theirs);
+  };
+  return meet(*comm, root, connect_root, newcomm);
+}
+
+int comm_disconnect(MPI_Comm* comm) {
+  Comm* const object = to_comm(*comm);
+  if (object->predefined()) {
+    return fail(MPI_ERR_COMM, "comm is {}, which lasts until MPI_Finalize", object->name);
+  }
+  if (const int error = delete_attributes(*object)) return error;
+  Parting parting(*object);
+  engine().wait_until([&parting] { return parting.advance(); });
+  *comm = MPI_COMM_NULL;
+  object->release();
+  return MPI_SUCCESS;
+}
+
+}  // namespace impl
+}  // namespace tern::mpi
