@@ -28,6 +28,12 @@ class Deaths(MpiexecTest):
         for text in texts:
             self.assertIn(text, err)
 
+    def after_trap(self, trap, code):
+        """Shell in which rank 1 exits with the code once the other rank has set its trap for SIGTERM."""
+        ready = self.folder / "ready"
+        return (f"test $PMI_RANK = 1 && {{ until test -e {ready}; do sleep 0.05; done; exit {code}; }};"
+                f"trap {trap} TERM; touch {ready}; while :; do sleep 0.05; done")
+
     def test_exit_code(self):
         self.die(7, "exit 7", "exited with code 7", "other 2 ranks", "exit code of the job is 7")
 
@@ -41,7 +47,7 @@ class Deaths(MpiexecTest):
         self.die(139, "exit 139", "exited with code 139", "signal 11")
 
     def test_the_first_to_die_is_the_one_that_is_reported(self):
-        shell = "test $PMI_RANK = 3 && exit 33; sleep 0.3; exit 11"
+        shell = "test $PMI_RANK = 3 && exit 33; sleep 10; exit 11"
         code, _, err = self.run_mpiexec("-n", 4, "sh", "-c", shell)
         self.assertEqual(code, 33)
         self.assertIn("rank 3", err)
@@ -50,19 +56,18 @@ class Deaths(MpiexecTest):
         self.assertEqual(self.run_mpiexec("-n", 4, "true"), (0, "", ""))
 
     def test_ranks_that_ignore_sigterm_are_killed(self):
-        shell = "test $PMI_RANK = 1 && exit 5; trap '' TERM; while :; do sleep 0.1; done"
-        code, _, err = self.run_mpiexec("-n", 3, "sh", "-c", shell)
+        code, _, err = self.run_mpiexec("-n", 2, "sh", "-c", self.after_trap("''", 5))
         self.assertEqual(code, 5)
         self.assertIn("did not end within", err)
 
     def test_ranks_can_clean_up_on_sigterm(self):
-        shell = "test $PMI_RANK = 1 && { sleep 0.3; exit 5; }; trap 'echo cleaned up; exit' TERM; while :; do sleep 0.1; done"
-        code, out, _ = self.run_mpiexec("-n", 2, "sh", "-c", shell)
+        code, out, _ = self.run_mpiexec("-n", 2, "sh", "-c", self.after_trap("'echo cleaned up; exit'", 5))
         self.assertEqual((code, out), (5, "cleaned up\n"))
 
     def test_what_a_wrapper_started_ends_too(self):
-        self.die(3, "sleep 0.3; exit 3", size=2)
-        shell = "test $PMI_RANK = 1 && { sleep 0.3; exit 3; }; sleep 60 & sleep 60; wait"
+        ready = self.folder / "ready"
+        shell = (f"test $PMI_RANK = 1 && {{ until test -e {ready}; do sleep 0.05; done; exit 3; }};"
+                 f"sleep 60 & touch {ready}; sleep 60; wait")
         self.assertEqual(self.run_mpiexec("-n", 2, "sh", "-c", shell)[0], 3)
 
     def test_background_processes_end_with_the_job(self):
@@ -154,16 +159,14 @@ class Signals(MpiexecTest):
         process.send_signal(signal.SIGINT)
         code, _, _ = self.end(process)
         self.assertEqual(code, 137)
-        self.assertLess(time.monotonic() - started, 5 * SLOWNESS)
+        self.assertLess(time.monotonic() - started, 9 * SLOWNESS)  # The time to end by themselves is 10 s.
 
     def test_an_interrupt_while_the_job_ends_kills(self):
-        process = self.start_ready("trap '' INT TERM; READY; test $PMI_RANK = 1 && { sleep 0.5; exit 5; };"
+        process = self.start_ready("trap '' INT TERM; READY; test $PMI_RANK = 1 && { sleep 2; exit 5; };"
                                    "while :; do sleep 0.05; done")
         self.assertIn(b"exited with code 5", process.stderr.readline())
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        self.assertEqual(self.end(process), (5, "", ""))
-        self.assertLess(time.monotonic() - started, 2 * SLOWNESS)
+        self.assertEqual(self.end(process), (5, "", ""))  # No word of ranks that outlived their time.
 
     def test_user_signals_are_passed_on(self):
         for number in (signal.SIGUSR1, signal.SIGUSR2):

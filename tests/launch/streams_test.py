@@ -113,7 +113,7 @@ class Streams(MpiexecTest):
             self.assertEqual(own, [f"[{rank}] {rank}:{i:05d}:{'x' * (i % 97)}" for i in range(3000)])
 
     def test_a_last_line_without_end_gets_its_label(self):
-        _, out, _ = self.run_mpiexec("-l", "-n", 2, "sh", "-c", "sleep 0.$PMI_RANK; printf end")
+        _, out, _ = self.run_mpiexec("-l", "-n", 2, "sh", "-c", "sleep $PMI_RANK; printf end")
         self.assertEqual(out, "[0] end\n[1] end")
 
     def test_labels_of_open_mpi_and_time_stamps(self):
