@@ -18,12 +18,27 @@ constexpr Variable kVariables[] = {
     {"TERN_CHECKS", Kind::kBool, "1",
      "Check the arguments of every MPI call; 0 trusts the program and saves a few nanoseconds."},
     {"TERN_FABRIC", Kind::kText, "shm",
-     "Fabrics that may be used, in order of preference, separated by commas: shm."},
+     "Fabrics that may be used, in order of preference, separated by commas: shm, verbs."},
     {"TERN_EAGER_MAX", Kind::kBytes, "0",
      "Longest message (bytes) that is sent before its receive is known; 0: each fabric's own "
      "choice."},
     {"TERN_SHM_SINGLE_COPY", Kind::kBool, "1",
      "Copy large messages straight between processes of a host (process_vm_readv) where allowed."},
+    {"TERN_VERBS_DEVICES", Kind::kText, "",
+     "RDMA devices that may be used, in order of preference, separated by commas, each with or "
+     "without a port: mlx5_0,mlx5_1:2; empty: any."},
+    {"TERN_VERBS_GID_INDEX", Kind::kText, "auto",
+     "Index of the port's address (GID) to use; auto: by rule (RoCE v2 before v1, routable before "
+     "link-local)."},
+    {"TERN_CONNECT_THREAD", Kind::kBool, "1",
+     "Answer connection requests of other hosts while the program computes, by a thread that "
+     "sleeps "
+     "otherwise."},
+    {"TERN_PEER_TIMEOUT", Kind::kNumber, "60",
+     "Seconds without any answer after which a process on another host is given up."},
+    {"TERN_MAX_CONNECTIONS", Kind::kNumber, "0",
+     "Connections over a network that a process holds at a time; the least recently used one is "
+     "closed for another. 0: as many as there are peers."},
     {"TERN_SPIN_US", Kind::kText, "auto",
      "Microseconds that a waiting rank polls before it yields its core; auto: 200, and 0 when the "
      "host "

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/loopback.h"
@@ -37,7 +38,10 @@ const Card& Engine::make_card(HostIdentity host) {
     if (!address.empty()) own_card_.addresses.emplace(fabric->name(), std::move(address));
   }
   const std::string text = own_card_.encode();
-  for (const auto& fabric : fabrics_) fabric->set_own_card(text);
+  for (const auto& fabric : fabrics_) {
+    fabric->set_doorbell(doorbell_->word());
+    fabric->set_own_card(text);
+  }
   return own_card_;
 }
 
@@ -169,6 +173,9 @@ void Engine::complete(Request& request, Outcome outcome) {
   if (request.op != 0) {
     ops_.remove(request.op);
     request.op = 0;
+    if (request.exposure != nullptr) {
+      request.peer->fabric->conceal(std::exchange(request.exposure, nullptr));
+    }
   }
   request.outcome = outcome;
   request.done = true;
@@ -194,8 +201,11 @@ void Engine::idle(Waiter& waiter) {
     _mm_pause();
     if (wait_.before_idle == nullptr) return;
   }
+  std::uint32_t sleep_us = 0;
   if (step == Waiter::Step::kSleep) {
     doorbell_->arm();
+    sleep_us = wait_.policy.sleep_us;
+    for (const auto& fabric : fabrics_) sleep_us = std::min(sleep_us, fabric->before_sleep());
     if (progress() > 0) {  // It came between the last poll and the arming.
       doorbell_->disarm();
       return waiter.reset();
@@ -212,7 +222,7 @@ void Engine::idle(Waiter& waiter) {
       pollfd watch{fd, POLLIN, 0};
       ::poll(&watch, 1, kCardPollMs);
     } else {
-      doorbell_->sleep(wait_.policy.sleep_us);
+      doorbell_->sleep(sleep_us);
     }
     doorbell_->disarm();
   }

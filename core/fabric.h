@@ -20,6 +20,7 @@ namespace tern {
 
 struct Peer;     // The engine's record of a peer: an opaque name to fabrics.
 class Doorbell;  // core/doorbell.h
+struct DoorbellWord;
 
 enum class [[nodiscard]] Post : std::uint8_t{
     kDone,      // The bytes are copied; the caller owns its buffer again.
@@ -96,6 +97,14 @@ class Fabric {
   virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
                    std::uint32_t op) = 0;
 
+  // Opens memory for the get() of peers, for a message that is about to be announced: returns what
+  // conceal() takes and sets the key for its RemoteSpan; nullptr when that cannot be.
+  virtual void* expose(std::span<const std::byte>, std::uint64_t& key) {
+    key = 0;
+    return this;
+  }
+  virtual void conceal(void*) {}
+
   // Handles what has arrived; returns how many events. Zero means idle, never failure.
   virtual int poll(FabricSink& sink) = 0;
 
@@ -115,6 +124,12 @@ class Fabric {
 
   // The word that others ring to wake this process, when the fabric has one that is shared.
   virtual Doorbell* doorbell() { return nullptr; }
+
+  // The bell that wakes this process, for fabrics whose own threads notice what arrives.
+  virtual void set_doorbell(DoorbellWord&) {}
+  // The bell is armed and this process is about to sleep, after one more poll(): what arrives from
+  // now on must ring. Returns how long it may sleep without a ring.
+  virtual std::uint32_t before_sleep() { return UINT32_MAX; }
 };
 
 }  // namespace tern

@@ -61,7 +61,8 @@ struct Request {
   std::uint32_t remote_op = 0;       // The other side's key.
   std::size_t moved = 0;             // Bytes transferred so far.
   std::uint64_t remote_address = 0;  // Receives: where the data lies at the sender.
-  std::uint64_t remote_key = 0;
+  std::uint64_t remote_key = 0;      // Sends: the key of the own memory.
+  void* exposure = nullptr;          // Sends: the memory is open to the peer (Fabric::expose).
 
   // Makes a finished Request ready for another start.
   void reset() {

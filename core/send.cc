@@ -127,9 +127,14 @@ bool Engine::post_rendezvous(Peer& peer, Request& request) {
   }
   wire::RendezvousHead head{envelope_head(wire::Type::kRendezvous, request), request.data.bytes(),
                             0, 0};
-  if (const std::byte* const run = request.data.run()) {
+  const std::byte* const run = request.data.run();
+  if (run != nullptr && request.exposure == nullptr) {
+    request.exposure = peer.fabric->expose({run, request.data.bytes()}, request.remote_key);
+  }
+  if (request.exposure != nullptr) {
     head.envelope.flags |= wire::kGettable;
     head.address = reinterpret_cast<std::uint64_t>(run);
+    head.key = request.remote_key;
   }
   const Post posted = peer.fabric->send(*peer.link, bytes_of(head), {});
   if (posted == Post::kPeerDown) complete(request, Outcome::kPeerLost);

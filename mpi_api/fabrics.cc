@@ -2,15 +2,19 @@
 #include "mpi_api/fabrics.h"
 
 #include <algorithm>
+#include <charconv>
 
+#include "core/format.h"
 #include "mpi_api/errors.h"
 #include "shm/fabric.h"
 #include "shm/probe.h"
+#include "verbs/fabric.h"
 
 namespace tern::mpi {
 namespace {
 
 constexpr std::string_view kShm = "shm";
+constexpr std::string_view kVerbs = "verbs";
 
 // Calls visit(name) for each entry of a list separated by commas.
 template <class Visit>
@@ -46,30 +50,73 @@ FabricReport report_shm(const Config& config) {
   return {std::string(kShm), true, detail};
 }
 
+verbs::VerbsOptions verbs_options(const Config& config) {
+  verbs::VerbsOptions options;
+  options.port.devices = config.text("TERN_VERBS_DEVICES");
+  const std::string_view index = config.text("TERN_VERBS_GID_INDEX");
+  std::from_chars(index.data(), index.data() + index.size(), options.port.gid_index);
+  options.connect_thread = config.flag("TERN_CONNECT_THREAD");
+  options.peer_timeout_s = static_cast<double>(config.number("TERN_PEER_TIMEOUT"));
+  options.connections_max = config.number("TERN_MAX_CONNECTIONS");
+  return options;
+}
+
+std::unique_ptr<Fabric> make_verbs(const ProcessId& self, const Config& config, std::string& why) {
+  const verbs::IbvTable* const table = verbs::load_ibv(why);
+  if (table == nullptr) return nullptr;
+  return verbs::VerbsFabric::create(*table, self, verbs_options(config), why);
+}
+
+FabricReport report_verbs(const Config& config) {
+  std::string why;
+  const verbs::IbvTable* const table = verbs::load_ibv(why);
+  const auto fabric = table != nullptr
+                          ? verbs::VerbsFabric::create(*table, {}, verbs_options(config), why)
+                          : nullptr;
+  if (fabric == nullptr) return {std::string(kVerbs), false, why};
+  if (!lists(config, kVerbs)) {
+    return {std::string(kVerbs), false,
+            format("TERN_FABRIC does not list it; {} could be used", fabric->port().text())};
+  }
+  return {std::string(kVerbs), true, "RDMA between hosts: " + fabric->port().text()};
+}
+
 }  // namespace
 
 int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host) {
+  std::string reasons;
   int error = MPI_SUCCESS;
+  int added = 0;
   for_each_name(config.text("TERN_FABRIC"), [&](std::string_view name) {
     if (error != MPI_SUCCESS) return;
-    if (name != kShm) {
-      error =
-          fail(MPI_ERR_OTHER,
-               "TERN_FABRIC names `{}`, which is no fabric of this build; allowed: {}", name, kShm);
+    std::string why;
+    std::unique_ptr<Fabric> fabric;
+    if (name == kShm) {
+      fabric =
+          shm::ShmFabric::create(engine.self(), host, {config.flag("TERN_SHM_SINGLE_COPY")}, why);
+    } else if (name == kVerbs) {
+      fabric = make_verbs(engine.self(), config, why);
+    } else {
+      error = fail(MPI_ERR_OTHER,
+                   "TERN_FABRIC names `{}`, which is no fabric of this build; allowed: {}, {}",
+                   name, kShm, kVerbs);
       return;
     }
-    std::string why;
-    auto fabric =
-        shm::ShmFabric::create(engine.self(), host, {config.flag("TERN_SHM_SINGLE_COPY")}, why);
-    if (fabric == nullptr) {
-      error = fail(MPI_ERR_OTHER, "shared memory cannot be used: {}", why);
-    } else {
-      engine.add_fabric(std::move(fabric));
+    if (fabric != nullptr) {
+      ++added;
+      return engine.add_fabric(std::move(fabric));
     }
+    reasons += format("{}{}: {}", reasons.empty() ? "" : "; ", name, why);
   });
+  // Without one of several a job may still run; a peer that no other reaches says so.
+  if (error == MPI_SUCCESS && added == 0) {
+    error = fail(MPI_ERR_OTHER, "no fabric of TERN_FABRIC can be used here ({})", reasons);
+  }
   return error;
 }
 
-std::vector<FabricReport> report_fabrics(const Config& config) { return {report_shm(config)}; }
+std::vector<FabricReport> report_fabrics(const Config& config) {
+  return {report_shm(config), report_verbs(config)};
+}
 
 }  // namespace tern::mpi

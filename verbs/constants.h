@@ -1,0 +1,78 @@
+// verbs/constants.h - sizes, and why they are what they are.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "core/connector.h"
+#include "core/replay.h"
+#include "core/wire.h"
+#include "verbs/wire.h"
+
+namespace tern::verbs {
+
+// A receive slot, and the largest message of a queue pair: one packet of the usual largest MTU.
+inline constexpr std::size_t kSlotBytes = 4096;
+inline constexpr std::size_t kBodyBytesMax = kSlotBytes - sizeof(MessageHead) - wire::kMaxHeadBytes;
+// Small messages wait for their acknowledgement in small slots.
+inline constexpr std::size_t kSmallSlotBytes = 256;
+inline constexpr std::size_t kSmallSlotsPerChunk = 64;
+inline constexpr std::size_t kLargeSlotsPerChunk = 16;
+// A mailbox has a cache line of its own: the device writes there while the processor looks.
+inline constexpr std::size_t kMailboxBytes = 64;
+inline constexpr std::size_t kMailboxesPerChunk = 64;
+
+// Messages that a peer may have under way: few at first, so that a connection costs one page per
+// message and no more, and doubled for a peer that keeps sending.
+inline constexpr std::uint32_t kWindowFirst = 2;
+inline constexpr std::uint32_t kWindowMax = 32;
+inline constexpr std::size_t kReceivesPerChunk = 64;
+// Receive slots are posted again in batches of up to this many, which are posted in addition.
+inline constexpr std::uint32_t kReturnBatch = 16;
+
+// A queue pair's send queue: a full window, its acknowledgements, reads, and mail. Every
+// kSignalEvery entries one reports that they are free again.
+inline constexpr std::uint32_t kReadsMax = 4;
+inline constexpr std::uint32_t kMailMax = 4;
+inline constexpr std::uint32_t kQueueEntries =
+    kWindowMax + replay::ReceiveWindow::kBareMax + kReadsMax + kMailMax + 6;
+inline constexpr std::uint32_t kSignalEvery = 8;
+// What messages leave to the others.
+inline constexpr std::uint32_t kQueueMessages = kWindowMax + 6;
+static_assert(kQueueEntries >= 2 * kSignalEvery, "there is always one that reports under way");
+inline constexpr std::uint32_t kInlineBytesMax = 256;
+
+// The shared receive queue; 6 slots per peer that has a small window leave room for 1300 peers.
+inline constexpr std::uint32_t kReceiveQueueEntries = 8192;
+
+// Piece by piece, so that several reads share the link and a broken one repeats little.
+inline constexpr std::size_t kReadBytes = std::size_t{1} << 20;
+
+// Above this a message is read by its receiver: about where a copy costs what a round trip does.
+inline constexpr std::size_t kEagerBytesMax = 16384;
+
+// The device gives up by itself after about half a second (timeout 4.1 us * 2^14 = 67 ms, seven
+// tries); 7 retries would mean for ever to some devices. Then the queue pair is made anew.
+inline constexpr std::uint8_t kAckTimeout = 14;
+inline constexpr std::uint8_t kRetries = 6;
+// Receive slots are promised before use, so that this should never count.
+inline constexpr std::uint8_t kReceiverRetries = 6;
+inline constexpr std::uint8_t kReceiverRetryTimer = 12;  // 0.64 ms
+
+// What a peer has not been told to have arrived is told after this long without a better occasion.
+inline constexpr connect::Micros kAckDelayUs = 1000;
+
+// wr_id: the kind above, then what it is about. A receive: the slot's address.
+inline constexpr std::uint64_t kKindShift = 60;
+inline constexpr std::uint64_t kKindReceive = 1;
+inline constexpr std::uint64_t kKindSend = 2;
+inline constexpr std::uint64_t kKindRead = 3;
+inline constexpr std::uint64_t kAddressMask = (std::uint64_t{1} << 48) - 1;
+
+// A send or read: kind 4 bits, entries that it frees 8 bits, the link's life 24 bits, its index 24.
+inline constexpr std::uint64_t send_id(std::uint64_t kind, std::uint32_t index, std::uint32_t life,
+                                       std::uint32_t entries) {
+  return kind << kKindShift | std::uint64_t{entries & 0xff} << 48 |
+         std::uint64_t{life & 0xffffff} << 24 | (index & 0xffffff);
+}
+
+}  // namespace tern::verbs

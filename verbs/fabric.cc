@@ -1,0 +1,247 @@
+// verbs/fabric.cc - set-up, and the calls of core/fabric.h that are not the path of a message.
+#include "verbs/fabric.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/format.h"
+#include "verbs/constants.h"
+
+namespace tern::verbs {
+namespace {
+
+std::uint64_t clock_ns(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1000000000U +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
+connect::Micros VerbsFabric::now() { return clock_ns(CLOCK_MONOTONIC) / 1000; }
+
+std::unique_ptr<VerbsFabric> VerbsFabric::create(const IbvTable& table, const ProcessId& self,
+                                                 const VerbsOptions& options, std::string& why) {
+  std::unique_ptr<Port> port = Port::open(table, options.port, why);
+  if (port == nullptr) return nullptr;
+  std::unique_ptr<VerbsFabric> fabric(new VerbsFabric(std::move(port), self, options));
+  if (!fabric->start(why)) fabric.reset();
+  return fabric;
+}
+
+VerbsFabric::VerbsFabric(std::unique_ptr<Port> port, const ProcessId& self,
+                         const VerbsOptions& options)
+    : port_(std::move(port)), table_(port_->table()), self_(self), options_(options) {}
+
+bool VerbsFabric::start(std::string& why) {
+  pd_ = table_.alloc_pd(port_->context());
+  if (pd_ == nullptr) {
+    why =
+        format("a protection domain of {} cannot be had ({})", port_->text(), std::strerror(errno));
+    return false;
+  }
+  fcntl(port_->context()->async_fd, F_SETFL, O_NONBLOCK);
+  signal_ = SignalQueue::create(*port_, pd_, why);
+  if (signal_ == nullptr) return false;
+  poke_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (poke_fd_ < 0) {
+    why = format("an event descriptor cannot be had ({})", std::strerror(errno));
+    return false;
+  }
+  connect::Options connect_options;
+  connect_options.self = self_;
+  connect_options.incarnation = clock_ns(CLOCK_REALTIME);
+  connect_options.seed = clock_ns(CLOCK_MONOTONIC) ^ self_.rank;
+  connect_options.connections_max = options_.connections_max;
+  connect_options.give_up_us = static_cast<connect::Micros>(options_.peer_timeout_s * 1e6);
+  connect::Driver& driver = *this;
+  connector_ = std::make_unique<connect::Connector>(connect_options, driver);
+  return true;
+}
+
+VerbsFabric::~VerbsFabric() {
+  stopping_.store(true, std::memory_order_release);
+  poke();
+  if (thread_.joinable()) thread_.join();
+  for (const auto& link : links_) {
+    connector_->detach(*link, now());
+    fail_reads(*link);
+    if (signal_ != nullptr) signal_->forget(link->route);
+  }
+  for (Region* const region : exposed_) registrar_->release(*region);
+  if (srq_ != nullptr) table_.destroy_srq(srq_);
+  if (cq_ != nullptr) table_.destroy_cq(cq_);
+  if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
+  receive_slots_.reset();
+  small_slots_.reset();
+  large_slots_.reset();
+  mailboxes_.reset();
+  signal_.reset();
+  if (pd_ != nullptr) table_.dealloc_pd(pd_);
+  if (poke_fd_ >= 0) close(poke_fd_);
+}
+
+FabricLimits VerbsFabric::limits() const {
+  return {wire::kMaxHeadBytes, kBodyBytesMax, kBodyBytesMax, kEagerBytesMax};
+}
+
+std::string VerbsFabric::address() const { return signal_->address().encode(); }
+
+void VerbsFabric::set_own_card(std::string_view card) {
+  own_card_ = card;
+  // From now on connection requests can be answered.
+  if (options_.connect_thread) thread_ = std::thread([this] { serve(); });
+}
+
+std::string VerbsFabric::why_unreachable(const Card& card) const {
+  const auto found = card.addresses.find(name());
+  if (found == card.addresses.end()) {
+    return "it has no RDMA device, or verbs turned off (its TERN_FABRIC?)";
+  }
+  SignalAddress address;
+  if (!SignalAddress::decode(found->second, address)) return "its verbs address is damaged";
+  const PortAddress& own = port_->address();
+  const PortAddress& its = address.port;
+  if (own.ethernet != its.ethernet) {
+    return format("it is on {}, this process on {}",
+                  its.ethernet ? "Ethernet (RoCE)" : "InfiniBand",
+                  own.ethernet ? "Ethernet (RoCE)" : "InfiniBand");
+  }
+  if (own.ethernet && own.gid_type != its.gid_type) {
+    return "one side uses RoCE v1 and the other RoCE v2; TERN_VERBS_GID_INDEX chooses";
+  }
+  if (!own.ethernet && own.gid.global.subnet_prefix != its.gid.global.subnet_prefix) {
+    return "it is on another InfiniBand subnet";
+  }
+  return {};
+}
+
+Link* VerbsFabric::connect(Peer& peer, const Card& card, std::string& why) {
+  const Turnstile::Owner inside(turnstile_);
+  if (connect::Connection* const known = connector_->find(card.id)) {
+    auto& link = static_cast<VerbsLink&>(*known);
+    link.record = &peer;
+    return &link;
+  }
+  SignalAddress address;
+  if (!SignalAddress::decode(card.addresses.find(name())->second, address)) {
+    why = "its verbs address is damaged";
+    return nullptr;
+  }
+  if (own_card_.size() + connect::Message::kBytesMax > signal_->bytes_max()) {
+    why = format("the business card does not fit a datagram of {} bytes (the MTU of {})",
+                 signal_->bytes_max(), port_->text());
+    return nullptr;
+  }
+  VerbsLink& link = add_link(card.id, address, card.encode());
+  link.record = &peer;
+  return &link;
+}
+
+VerbsLink& VerbsFabric::add_link(const ProcessId& id, const SignalAddress& where,
+                                 std::string_view card) {
+  VerbsLink& link = *links_.emplace_back(std::make_unique<VerbsLink>(where, std::string(card)));
+  link.index = static_cast<std::uint32_t>(links_.size() - 1);
+  connector_->attach(link, id);
+  return link;
+}
+
+void* VerbsFabric::expose(std::span<const std::byte> memory, std::uint64_t& key) {
+  const Turnstile::Owner inside(turnstile_);
+  std::string why;
+  if (!open_queues(why)) return nullptr;
+  Region* const region = registrar_->acquire(memory, why);
+  if (region == nullptr) return nullptr;
+  key = region->remote_key;
+  exposed_.insert(region);
+  return region;
+}
+
+void VerbsFabric::conceal(void* exposure) {
+  const Turnstile::Owner inside(turnstile_);
+  auto* const region = static_cast<Region*>(exposure);
+  exposed_.erase(region);
+  registrar_->release(*region);
+}
+
+int VerbsFabric::poll(FabricSink& sink) {
+  const Turnstile::Owner inside(turnstile_);
+  int events = 0;
+  if (!contacts_.empty() || !failed_.empty() || !finished_reads_.empty()) [[unlikely]]
+    events += report(sink);
+  if (cq_ != nullptr) events += reap(sink);
+  if (events == 0)
+    idle_turn();
+  else
+    idle_polls_ = 0;
+  return events;
+}
+
+bool VerbsFabric::drained() const {
+  for (const auto& link : links_) {
+    if (link->state() == connect::State::kFailed) continue;
+    if (!link->out.empty() || !link->reads.empty()) return false;
+    if (link->sends && link->in.has_unannounced()) return false;
+  }
+  return true;
+}
+
+std::uint32_t VerbsFabric::before_sleep() {
+  const Turnstile::Owner inside(turnstile_);
+  flush_acks();
+  if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
+  // A peer's acknowledgement can come without an event, and so can everything without a thread.
+  constexpr std::uint32_t kLookAgainUs = 1000;
+  const bool by_itself = !thread_.joinable() || !awaiting_.empty() || connector_->dials() != 0;
+  return by_itself ? kLookAgainUs : UINT32_MAX;
+}
+
+// Tells the engine what happened outside poll().
+int VerbsFabric::report(FabricSink& sink) {
+  int events = 0;
+  // The sink may cause more of each: take them one by one.
+  while (!contacts_.empty()) {
+    VerbsLink* const link = contacts_.back();
+    contacts_.pop_back();
+    if (link->record == nullptr) report_contact(sink, *link);
+    ++events;
+  }
+  while (!finished_reads_.empty()) {
+    const auto [op, ok] = finished_reads_.back();
+    finished_reads_.pop_back();
+    sink.on_complete(op, ok);
+    ++events;
+  }
+  while (!failed_.empty()) {
+    VerbsLink* const link = failed_.back();
+    failed_.pop_back();
+    if (link->record != nullptr) sink.on_peer_down(*link->record, link->why);
+    ++events;
+  }
+  return events;
+}
+
+bool VerbsFabric::report_contact(FabricSink& sink, VerbsLink& link) {
+  // The engine calls connect(), unless it reaches that process otherwise already.
+  Peer* const peer = sink.on_contact(link.card);
+  if (peer != nullptr) link.record = peer;
+  return peer != nullptr;
+}
+
+bool VerbsFabric::break_link(Link& link) {
+  const Turnstile::Owner inside(turnstile_);
+  ibv_qp* const qp = static_cast<VerbsLink&>(link).qp;
+  if (qp == nullptr) return false;
+  ibv_qp_attr change{};
+  change.qp_state = IBV_QPS_ERR;
+  return table_.modify_qp(qp, &change, IBV_QP_STATE) == 0;
+}
+
+}  // namespace tern::verbs

@@ -1,0 +1,76 @@
+// verbs/port.h - choosing a device, its port and the address on it; the opened device.
+//
+// Threading: one thread at a time. Failure: a sentence for people.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "verbs/table.h"
+
+namespace tern::verbs {
+
+// Where a port is on its network: what goes into a business card.
+struct PortAddress {
+  bool ethernet = false;      // RoCE; else InfiniBand.
+  std::uint8_t gid_type = 0;  // ibv_gid_type: RoCE v1 and v2 do not understand each other.
+  std::uint16_t lid = 0;
+  ibv_gid gid = {};
+  // "eth.2.0.fe80...": four fields.
+  std::string encode() const;
+  static bool decode(std::string_view text, PortAddress& address);
+};
+
+struct PortOptions {
+  std::string devices;  // TERN_VERBS_DEVICES: "mlx5_0", "mlx5_0:1,mlx5_1:2"; empty: any.
+  int gid_index = -1;   // TERN_VERBS_GID_INDEX; -1: by rule.
+};
+
+// An open device with the chosen port. Owns the context.
+class Port {
+ public:
+  // The first active port of the permitted devices; nullptr with the reason for each that is not.
+  static std::unique_ptr<Port> open(const IbvTable& table, const PortOptions& options,
+                                    std::string& why);
+  ~Port();
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+
+  const IbvTable& table() const { return table_; }
+  ibv_context* context() const { return context_; }
+  const std::string& device_name() const { return name_; }
+  std::uint8_t number() const { return number_; }
+  const PortAddress& address() const { return address_; }
+  const ibv_port_attr& attributes() const { return attributes_; }
+  const ibv_device_attr& device_attributes() const { return device_; }
+  // "device rxe0, port 1 (RoCE v2)"
+  std::string text() const;
+  // "ACTIVE", "DOWN", ... as of now.
+  std::string state_text() const;
+
+  // The way to `remote` for a queue pair or a datagram.
+  ibv_ah_attr route_to(const PortAddress& remote) const;
+
+ private:
+  Port(const IbvTable& table, ibv_context* context, std::string name);
+  bool use_port(std::uint8_t number, const PortOptions& options, std::string& why);
+  bool choose_gid(const PortOptions& options, std::string& why);
+
+  const IbvTable& table_;
+  ibv_context* context_;
+  std::string name_;
+  std::uint8_t number_ = 0;
+  ibv_device_attr device_ = {};
+  ibv_port_attr attributes_ = {};
+  PortAddress address_;
+  std::uint8_t gid_index_ = 0;
+  // The address that is made of the hardware's: what reaches the own port without a look-up of
+  // neighbours. Equal to the chosen one where there is none.
+  ibv_gid local_gid_ = {};
+  std::uint8_t local_gid_index_ = 0;
+};
+
+std::string_view port_state_name(ibv_port_state state);
+
+}  // namespace tern::verbs

@@ -1,0 +1,163 @@
+// verbs/service.cc - connection requests, timers, events of the device, and the thread that looks
+// after them while the program computes.
+//
+// The thread sleeps on descriptors. It never calls the engine: what the engine is to know waits for
+// the next poll(), and the engine's doorbell is rung.
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "verbs/constants.h"
+#include "verbs/fabric.h"
+
+namespace tern::verbs {
+
+void VerbsFabric::read_signals() {
+  Datagram datagram;
+  Slot* slot = nullptr;
+  while (signal_->receive(datagram, slot)) {
+    if (const auto message = connect::Message::decode(datagram.message)) {
+      connect::Connection* known = connector_->find(message->from);
+      if (known == nullptr) known = new_contact(message->from, datagram.card);
+      if (known != nullptr) connector_->receive(*known, *message, now());
+    }
+    signal_->release(*slot);
+    settle();
+  }
+}
+
+// A process that we have not heard of. nullptr when its card cannot be used.
+VerbsLink* VerbsFabric::new_contact(const ProcessId& id, std::string_view text) {
+  std::string why;
+  const std::optional<Card> card = Card::decode(text, why);
+  SignalAddress where;
+  if (!card || card->id != id || !why_unreachable(*card).empty() ||
+      !SignalAddress::decode(card->addresses.find(name())->second, where)) {
+    return nullptr;
+  }
+  VerbsLink& link = add_link(id, where, text);
+  contacts_.push_back(&link);
+  return &link;
+}
+
+// Tells the connector what was noted since the last time.
+void VerbsFabric::settle() {
+  if (!broken_.empty()) [[unlikely]] {
+    while (!broken_.empty()) {
+      VerbsLink* const link = broken_.back();
+      broken_.pop_back();
+      if (link->broken && link->qp != nullptr) connector_->lost(*link, now());
+    }
+  }
+  if (!quiescing_.empty()) [[unlikely]] {
+    read_mail();
+    for (std::size_t i = 0; i < quiescing_.size();) {
+      VerbsLink* const link = quiescing_[i];
+      if (link->quiescing && !(link->out.empty() && link->reads.empty())) {
+        ++i;
+        continue;
+      }
+      quiescing_[i] = quiescing_.back();
+      quiescing_.pop_back();
+      if (link->quiescing) connector_->quiet(*link, now());
+    }
+  }
+  if (thread_.joinable() && connector_->next_time() < thread_wakes_at_) [[unlikely]]
+    poke();
+}
+
+void VerbsFabric::wake_engine() {
+  if (bell_ != nullptr) Doorbell::ring_if_armed(*bell_);
+}
+
+void VerbsFabric::poke() {
+  thread_wakes_at_ = 0;  // Once is enough.
+  const std::uint64_t one = 1;
+  (void)!write(poke_fd_, &one, sizeof one);
+}
+
+void VerbsFabric::serve() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  enum { kPoke, kSignal, kAsync, kCompletions, kWatched };
+  pollfd watched[kWatched] = {{poke_fd_, POLLIN, 0},
+                              {signal_->event_fd(), POLLIN, 0},
+                              {port_->context()->async_fd, POLLIN, 0},
+                              {-1, POLLIN, 0}};
+  int timeout_ms = 0;
+  while (!stopping_.load(std::memory_order_acquire)) {
+    if (::poll(watched, kWatched, timeout_ms) < 0) continue;
+    if (watched[kCompletions].revents != 0) {
+      ibv_cq* cq = nullptr;
+      void* context = nullptr;
+      if (table_.get_cq_event(channel_, &cq, &context) == 0) table_.ack_cq_events(cq, 1);
+      wake_engine();
+      const bool nothing_else =
+          (watched[kPoke].revents | watched[kSignal].revents | watched[kAsync].revents) == 0;
+      if (nothing_else) continue;
+    }
+    if (watched[kPoke].revents != 0) {
+      std::uint64_t count = 0;
+      (void)!read(poke_fd_, &count, sizeof count);
+    }
+    if (watched[kSignal].revents != 0) signal_->read_event();
+    const Turnstile::Guest inside(turnstile_);
+    timeout_ms = serve_once(watched[kSignal].revents != 0, watched[kAsync].revents != 0);
+    if (channel_ != nullptr) watched[kCompletions].fd = channel_->fd;
+  }
+}
+
+// Returns for how long the thread may sleep.
+int VerbsFabric::serve_once(bool signal_event, bool async_event) {
+  const bool had_news = has_news();
+  if (async_event) read_async_event();
+  if (signal_event) signal_->arm();
+  read_signals();
+  connect::Micros time = now();
+  if (connector_->next_time() <= time) connector_->advance(time);
+  settle();
+  if (has_news() && !had_news) wake_engine();
+  const connect::Micros next = connector_->next_time();
+  thread_wakes_at_ = next;
+  if (next == connect::kNever) return quiescing_.empty() ? -1 : 10;
+  time = now();
+  return next <= time
+             ? 0
+             : static_cast<int>(std::min<connect::Micros>((next - time) / 1000 + 1, 3600000));
+}
+
+bool VerbsFabric::has_news() const {
+  return !contacts_.empty() || !failed_.empty() || !finished_reads_.empty();
+}
+
+void VerbsFabric::read_async_event() {
+  ibv_async_event event{};
+  while (table_.get_async_event(port_->context(), &event) == 0) {
+    const ibv_event_type type = event.event_type;
+    const ibv_qp* const qp = event.element.qp;
+    // Before anything else: destroying what an event is about waits for this.
+    table_.ack_async_event(&event);
+    switch (type) {
+      case IBV_EVENT_QP_FATAL:
+      case IBV_EVENT_QP_REQ_ERR:
+      case IBV_EVENT_QP_ACCESS_ERR:
+        for (const auto& link : links_) {
+          if (link->qp != nullptr && link->qp == qp) lose(*link, IBV_WC_LOC_QP_OP_ERR);
+        }
+        break;
+      case IBV_EVENT_DEVICE_FATAL:
+        device_lost_ = true;
+        problem_ = port_->text() + " is gone or has failed";
+        for (const auto& link : links_) connector_->refuse(*link, now());
+        break;
+      default:
+        break;  // A port that goes down and up again is noticed by what is sent over it.
+    }
+  }
+  settle();
+}
+
+}  // namespace tern::verbs

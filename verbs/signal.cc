@@ -1,0 +1,184 @@
+// verbs/signal.cc - see signal.h.
+#include "verbs/signal.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "core/format.h"
+#include "verbs/wire.h"
+
+namespace tern::verbs {
+namespace {
+
+constexpr std::uint64_t kSendTag = 1;  // In wr_id, beside the slot's address: of a send.
+
+std::size_t mtu_bytes(ibv_mtu mtu) { return std::size_t{128} << static_cast<unsigned>(mtu); }
+
+}  // namespace
+
+std::string SignalAddress::encode() const { return format("{}.{:x}", port.encode(), qp_number); }
+
+bool SignalAddress::decode(std::string_view text, SignalAddress& address) {
+  const std::size_t dot = text.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  const std::string_view digits = text.substr(dot + 1);
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), address.qp_number, 16);
+  return error == std::errc() && end == digits.data() + digits.size() &&
+         PortAddress::decode(text.substr(0, dot), address.port);
+}
+
+SignalQueue::SignalQueue(const Port& port, ibv_pd* pd)
+    : port_(port),
+      table_(port.table()),
+      pd_(pd),
+      payload_bytes_(std::min<std::size_t>(mtu_bytes(port.attributes().active_mtu), 2048)),
+      receive_slots_(table_, pd, 2048 + 64, kReceives, IBV_ACCESS_LOCAL_WRITE),
+      send_slots_(table_, pd, 2048, kSends, IBV_ACCESS_LOCAL_WRITE) {}
+
+std::unique_ptr<SignalQueue> SignalQueue::create(const Port& port, ibv_pd* pd, std::string& why) {
+  std::unique_ptr<SignalQueue> queue(new SignalQueue(port, pd));
+  if (!queue->start(why)) queue.reset();
+  return queue;
+}
+
+SignalQueue::~SignalQueue() {
+  if (qp_ != nullptr) table_.destroy_qp(qp_);
+  if (cq_ != nullptr) table_.destroy_cq(cq_);
+  if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
+}
+
+bool SignalQueue::start(std::string& why) {
+  const auto failed = [&](const char* what, int error) {
+    why = format("{} for connection signalling failed on {} ({})", what, port_.text(),
+                 std::strerror(error));
+    return false;
+  };
+  channel_ = table_.create_comp_channel(port_.context());
+  if (channel_ == nullptr) return failed("making a completion channel", errno);
+  fcntl(channel_->fd, F_SETFL, O_NONBLOCK);
+  cq_ = table_.create_cq(port_.context(), kReceives + kSends, nullptr, channel_, 0);
+  if (cq_ == nullptr) return failed("making a completion queue", errno);
+  ibv_qp_init_attr make{};
+  make.send_cq = make.recv_cq = cq_;
+  make.cap = {kSends, kReceives, 1, 1, 0};
+  make.qp_type = IBV_QPT_UD;
+  make.sq_sig_all = 1;
+  qp_ = table_.create_qp(pd_, &make);
+  if (qp_ == nullptr) return failed("making a queue pair", errno);
+  ibv_qp_attr change{};
+  change.qp_state = IBV_QPS_INIT;
+  change.port_num = port_.number();
+  change.qkey = kQkey;
+  if (const int error = table_.modify_qp(
+          qp_, &change, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY)) {
+    return failed("initializing the queue pair", error);
+  }
+  for (int i = 0; i < kReceives; ++i) {
+    if (i == 0 && !receive_slots_.grow(why)) return false;
+    if (!post_receive(*receive_slots_.get())) return failed("posting receive buffers", errno);
+  }
+  if (!send_slots_.grow(why)) return false;
+  change.qp_state = IBV_QPS_RTR;
+  if (const int error = table_.modify_qp(qp_, &change, IBV_QP_STATE)) {
+    return failed("starting the queue pair", error);
+  }
+  change.qp_state = IBV_QPS_RTS;
+  if (const int error = table_.modify_qp(qp_, &change, IBV_QP_STATE | IBV_QP_SQ_PSN)) {
+    return failed("starting the queue pair", error);
+  }
+  arm();
+  return true;
+}
+
+bool SignalQueue::post_receive(Slot& slot) {
+  ibv_sge piece{reinterpret_cast<std::uint64_t>(slot.memory),
+                static_cast<std::uint32_t>(kGrhBytes + payload_bytes_), slot.local_key};
+  ibv_recv_wr request{};
+  request.wr_id = reinterpret_cast<std::uint64_t>(&slot);
+  request.sg_list = &piece;
+  request.num_sge = 1;
+  ibv_recv_wr* refused = nullptr;
+  return ibv_post_recv(qp_, &request, &refused) == 0;
+}
+
+void SignalQueue::send(const SignalAddress& to, ibv_ah*& handle, const Datagram& datagram) {
+  if (datagram.message.size() + datagram.card.size() > bytes_max() || sends_free_ == 0) return;
+  if (handle == nullptr) {
+    ibv_ah_attr route = port_.route_to(to.port);
+    handle = table_.create_ah(pd_, &route);
+    if (handle == nullptr) return;
+  }
+  Slot* const slot = send_slots_.get();
+  if (slot == nullptr) return;
+  const DatagramHead head{kDatagramMagic, static_cast<std::uint16_t>(datagram.message.size()),
+                          static_cast<std::uint16_t>(datagram.card.size())};
+  std::byte* at = slot->memory;
+  std::memcpy(at, &head, sizeof head);
+  at = std::copy(datagram.message.begin(), datagram.message.end(), at + sizeof head);
+  const auto card = std::as_bytes(std::span(datagram.card));
+  at = std::copy(card.begin(), card.end(), at);
+
+  ibv_sge piece{reinterpret_cast<std::uint64_t>(slot->memory),
+                static_cast<std::uint32_t>(at - slot->memory), slot->local_key};
+  ibv_send_wr request{};
+  request.wr_id = reinterpret_cast<std::uint64_t>(slot) | kSendTag;
+  request.sg_list = &piece;
+  request.num_sge = 1;
+  request.opcode = IBV_WR_SEND;
+  request.wr.ud.ah = handle;
+  request.wr.ud.remote_qpn = to.qp_number;
+  request.wr.ud.remote_qkey = kQkey;
+  ibv_send_wr* refused = nullptr;
+  if (ibv_post_send(qp_, &request, &refused) != 0) return send_slots_.put(*slot);
+  --sends_free_;
+}
+
+void SignalQueue::forget(ibv_ah*& handle) {
+  if (handle != nullptr) table_.destroy_ah(handle);
+  handle = nullptr;
+}
+
+bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
+  ibv_wc done{};
+  while (ibv_poll_cq(cq_, 1, &done) == 1) {
+    slot = reinterpret_cast<Slot*>(done.wr_id & ~kSendTag);
+    if ((done.wr_id & kSendTag) != 0) {
+      send_slots_.put(*slot);
+      ++sends_free_;
+      continue;
+    }
+    DatagramHead head{};
+    const std::size_t size =
+        done.status == IBV_WC_SUCCESS && done.byte_len > kGrhBytes ? done.byte_len - kGrhBytes : 0;
+    const std::byte* const bytes = slot->memory + kGrhBytes;
+    if (size >= sizeof head) std::memcpy(&head, bytes, sizeof head);
+    if (head.magic != kDatagramMagic ||
+        sizeof head + head.message_bytes + head.card_bytes != size) {
+      release(*slot);
+      continue;
+    }
+    datagram.message = {bytes + sizeof head, head.message_bytes};
+    datagram.card = {reinterpret_cast<const char*>(bytes) + sizeof head + head.message_bytes,
+                     head.card_bytes};
+    return true;
+  }
+  return false;
+}
+
+void SignalQueue::release(Slot& slot) {
+  // A queue pair in error takes nothing any more; the slot stays unused then.
+  if (!post_receive(slot)) receive_slots_.put(slot);
+}
+
+void SignalQueue::read_event() {
+  ibv_cq* cq = nullptr;
+  void* context = nullptr;
+  if (table_.get_cq_event(channel_, &cq, &context) == 0) table_.ack_cq_events(cq, 1);
+}
+
+}  // namespace tern::verbs
