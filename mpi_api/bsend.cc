@@ -8,6 +8,7 @@
 #include "mpi_api/p2p.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
+#include "mpi_api/session.h"
 
 namespace tern::mpi {
 namespace {
@@ -130,7 +131,10 @@ void BsendBuffer::message_left(tern::Request& op) {
 
 int send_buffered(const DataView& data, int dest, int tag, Comm& comm) {
   if (dest == MPI_PROC_NULL) return MPI_SUCCESS;
-  BsendBuffer* const buffer = comm.buffer != nullptr ? comm.buffer.get() : process_buffer().get();
+  Session* const session = comm.group().session();
+  BsendBuffer* buffer = comm.buffer.get();
+  if (buffer == nullptr && session != nullptr) buffer = session->buffer.get();
+  if (buffer == nullptr) buffer = process_buffer().get();
   if (buffer == nullptr) {
     return fail(MPI_ERR_BUFFER,
                 "no buffer is attached for buffered sends; call MPI_Buffer_attach "
@@ -140,6 +144,11 @@ int send_buffered(const DataView& data, int dest, int tag, Comm& comm) {
 }
 
 void finish_buffered_sends() { flush(process_buffer()); }
+
+void finish_buffered_sends(Session& session) {
+  flush(session.buffer);
+  session.buffer.reset();
+}
 
 namespace impl {
 
@@ -168,6 +177,20 @@ int comm_flush_buffer(Comm* comm) {
   return MPI_SUCCESS;
 }
 int comm_iflush_buffer(Comm* comm, Request** request) { return iflush(comm->buffer, request); }
+
+int session_attach_buffer(Session* session, void* buffer, MPI_Count size) {
+  return attach(session->buffer, buffer, size);
+}
+int session_detach_buffer(Session* session, void* buffer_addr, MPI_Count* size) {
+  return detach(session->buffer, buffer_addr, size);
+}
+int session_flush_buffer(Session* session) {
+  flush(session->buffer);
+  return MPI_SUCCESS;
+}
+int session_iflush_buffer(Session* session, Request** request) {
+  return iflush(session->buffer, request);
+}
 
 }  // namespace impl
 }  // namespace tern::mpi

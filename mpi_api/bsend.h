@@ -50,10 +50,13 @@ class BsendBuffer {
   std::vector<tern::Request*> waiting_;
 };
 
-// MPI_Bsend: through the communicator's buffer if it has one, else through the process's.
+// MPI_Bsend: through the communicator's buffer if it has one, else through its session's, else
+// through the process's.
 int send_buffered(const DataView& data, int dest, int tag, Comm& comm);
 
 // Waits until the process's buffer is empty; MPI_Finalize.
 void finish_buffered_sends();
+// Waits until a session's buffer is empty, and drops it; MPI_Session_finalize.
+void finish_buffered_sends(Session& session);
 
 }  // namespace tern::mpi

@@ -102,36 +102,6 @@ int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
   return MPI_SUCCESS;
 }
 
-int transfer(bool send, Comm& comm, int rank, int tag, std::uint64_t& context) {
-  const DataView data = DataView::bytes_at(&context, sizeof context);
-  tern::Request op;
-  if (send) {
-    engine().send(comm.peer(rank), {comm.creation_context(), comm.rank(), tag}, data,
-                  SendMode::kStandard, op);
-  } else {
-    engine().receive({comm.creation_context(), rank, tag}, data, op);
-  }
-  return wait_internal(op);
-}
-
-// Brings the context of members[0] to all members, without the other processes of comm: along a
-// binomial tree. `me` is this process's place in members.
-int share_context(Comm& comm, std::span<const int> members, int me, int tag,
-                  std::uint64_t& context) {
-  const int size = static_cast<int>(members.size());
-  const auto member = [members](int i) { return members[static_cast<std::size_t>(i)]; };
-  int step = 1;
-  while (step < size && (me & step) == 0) step *= 2;
-  if (me != 0) {
-    if (const int error = transfer(false, comm, member(me - step), tag, context)) return error;
-  }
-  for (step /= 2; step > 0; step /= 2) {
-    if (me + step >= size) continue;
-    if (const int error = transfer(true, comm, member(me + step), tag, context)) return error;
-  }
-  return MPI_SUCCESS;
-}
-
 }  // namespace
 
 Group* subgroup(Group& from, std::span<const int> members) {
@@ -145,7 +115,7 @@ Group* subgroup(Group& from, std::span<const int> members) {
   std::vector<ProcessId> ids;
   ids.reserve(members.size());
   for (const int rank : members) ids.push_back(from.member(rank));
-  return make_group(std::move(ids), from.self());
+  return make_group(std::move(ids), from.origin());
 }
 
 int ranks_of_group(const Comm& comm, const Group& group, std::vector<int>& members) {
@@ -159,6 +129,42 @@ int ranks_of_group(const Comm& comm, const Group& group, std::vector<int>& membe
                   i);
     }
     members.push_back(rank);
+  }
+  return MPI_SUCCESS;
+}
+
+namespace {
+
+int transfer(bool send, Peer& peer, const Envelope& envelope, std::uint64_t& context) {
+  const DataView data = DataView::bytes_at(&context, sizeof context);
+  tern::Request op;
+  if (send) {
+    engine().send(peer, envelope, data, SendMode::kStandard, op);
+  } else {
+    engine().receive(envelope, data, op);
+  }
+  return wait_internal(op);
+}
+
+}  // namespace
+
+int share_context(const Group& group, std::uint64_t plane, int tag, std::uint64_t& context) {
+  // Different groups may share processes and use the same tag one after the other.
+  plane = ((mix(plane ^ group.fingerprint())) & ~std::uint64_t{3}) | 2U;
+  const int size = group.size();
+  const int me = group.rank();
+  context = me == 0 ? new_context() : 0;
+  int step = 1;
+  while (step < size && (me & step) == 0) step *= 2;
+  if (me != 0) {
+    const int parent = me - step;
+    Peer& peer = engine().peer(group.member(parent));
+    if (const int error = transfer(false, peer, {plane, parent, tag}, context)) return error;
+  }
+  for (step /= 2; step > 0; step /= 2) {
+    if (me + step >= size) continue;
+    Peer& peer = engine().peer(group.member(me + step));
+    if (const int error = transfer(true, peer, {plane, me, tag}, context)) return error;
   }
   return MPI_SUCCESS;
 }
@@ -233,9 +239,8 @@ int comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
   if (group->rank() == MPI_UNDEFINED) return MPI_SUCCESS;
   std::vector<int> members;
   if (const int error = ranks_of_group(*comm, *group, members)) return error;
-  std::uint64_t context = group->rank() == 0 ? new_context() : 0;
-  // The tags from 0 on are those of MPI_Intercomm_create.
-  const int error = share_context(*comm, members, group->rank(), -3 - tag, context);
+  std::uint64_t context = 0;
+  const int error = share_context(*group, comm->creation_context(), tag, context);
   if (error != MPI_SUCCESS) return error;
   return derive_comm(*comm, members, context, newcomm);
 }

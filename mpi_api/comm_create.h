@@ -12,6 +12,10 @@
 
 namespace tern::mpi {
 
+// Brings a new context from rank 0 of the group to all its members, along a binomial tree. Nobody
+// else takes part; all members pass the same plane (where they meet) and tag.
+int share_context(const Group& group, std::uint64_t plane, int tag, std::uint64_t& context);
+
 // Makes the new communicator of `members`, ranks of the old one in their new order. Local.
 int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm);
 

@@ -1,4 +1,5 @@
-// mpi_api/errhandler.cc - the MPI_Errhandler_ and MPI_Comm_*_errhandler functions.
+// mpi_api/errhandler.cc - the MPI_Errhandler_, MPI_Comm_*_errhandler and
+// MPI_Session_*_errhandler functions.
 #include "mpi_api/errhandler.h"
 
 #include <cstdlib>
@@ -7,6 +8,7 @@
 #include "impl.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/session.h"
 #include "spawn/job_env.h"
 
 namespace tern::mpi {
@@ -35,6 +37,19 @@ Errhandler* const errors_are_fatal =
 Errhandler* const errors_abort = make_static(abort_storage, Action::kAbortComm, MPI_ERRORS_ABORT);
 Errhandler* const errors_return = make_static(return_storage, Action::kReturn, MPI_ERRORS_RETURN);
 
+int give(Errhandler* made, Errhandler** errhandler) {
+  *errhandler = made;
+  if (made != nullptr) return MPI_SUCCESS;
+  return fail(MPI_ERR_NO_MEM, "no memory is left for an error handler");
+}
+
+// own: what handlers made for this kind of object do.
+int check_fit(const Errhandler& errhandler, Action own, const char* objects) {
+  if (errhandler.fits(own)) return MPI_SUCCESS;
+  return fail(MPI_ERR_ERRHANDLER, "errhandler was made for another kind of object than {}",
+              objects);
+}
+
 }  // namespace
 
 Errhandler& initial_errhandler() {
@@ -59,12 +74,11 @@ namespace impl {
 
 int comm_create_errhandler(MPI_Comm_errhandler_function* comm_errhandler_fn,
                            Errhandler** errhandler) {
-  *errhandler = make<Errhandler>(comm_errhandler_fn);
-  if (*errhandler != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an error handler");
+  return give(make<Errhandler>(comm_errhandler_fn), errhandler);
 }
 
 int comm_set_errhandler(Comm* comm, Errhandler* errhandler) {
+  if (const int error = check_fit(*errhandler, Action::kCallComm, "communicators")) return error;
   set_errhandler(*comm, errhandler);
   return MPI_SUCCESS;
 }
@@ -80,6 +94,32 @@ int comm_call_errhandler(Comm* comm, int errorcode) {
   if (const int error = impl::error_class(errorcode, &error_class)) return error;
   raise(comm, errorcode, "MPI_Comm_call_errhandler");
   return MPI_SUCCESS;  // The handler was called, and has returned.
+}
+
+int session_create_errhandler(MPI_Session_errhandler_function* session_errhandler_fn,
+                              Errhandler** errhandler) {
+  return give(make<Errhandler>(session_errhandler_fn), errhandler);
+}
+
+int session_set_errhandler(Session* session, Errhandler* errhandler) {
+  if (const int error = check_fit(*errhandler, Action::kCallSession, "sessions")) return error;
+  errhandler->retain();
+  session->errhandler->release();
+  session->errhandler = errhandler;
+  return MPI_SUCCESS;
+}
+
+int session_get_errhandler(Session* session, Errhandler** errhandler) {
+  *errhandler = session->errhandler;
+  (*errhandler)->retain();
+  return MPI_SUCCESS;
+}
+
+int session_call_errhandler(Session* session, int errorcode) {
+  int error_class = 0;
+  if (const int error = impl::error_class(errorcode, &error_class)) return error;
+  raise(session, errorcode, "MPI_Session_call_errhandler");
+  return MPI_SUCCESS;
 }
 
 int errhandler_free(MPI_Errhandler* errhandler) {

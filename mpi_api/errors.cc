@@ -15,6 +15,7 @@
 #include "mpi_api/entry.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/runtime.h"
+#include "mpi_api/session.h"
 
 namespace tern::mpi {
 namespace {
@@ -68,37 +69,47 @@ void complete(int error, const char* function, const Comm* comm) {
 
 // Calls the program's function without the entry lock, which another thread may need to let the
 // function go on.
-int call(MPI_Comm_errhandler_function* function, MPI_Comm comm, int error) {
+template <class Function, class Handle>
+int call(Function* function, Handle handle, int error) {
   if (!entry_state.threaded) {
-    function(&comm, &error);
+    function(&handle, &error);
     return error;
   }
   lock_entry();  // Some callers hold it, some do not; releasing asks for a holder.
   const int levels = release_entry_fully();
-  function(&comm, &error);
+  function(&handle, &error);
   reacquire_entry(levels);
   unlock_entry();
   return error;
 }
 
-int invoke(Errhandler* attached, MPI_Comm comm, int error) {
+// The objects that the error belongs to: one of them, the other one is null.
+struct Handles {
+  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Session session = MPI_SESSION_NULL;
+};
+
+int invoke(Errhandler* attached, const Handles& handles, int error) {
   Errhandler& errhandler = attached != nullptr ? *attached : *to_errhandler(MPI_ERRORS_ARE_FATAL);
+  // The program may free the handler, or the object with it, inside the handler.
+  errhandler.retain();
+  int result = error;
   switch (errhandler.action()) {
     case Errhandler::Action::kAbortJob:
       abort_for(error, "MPI_ERRORS_ARE_FATAL");
     case Errhandler::Action::kAbortComm:
       abort_for(error, "MPI_ERRORS_ABORT");
     case Errhandler::Action::kReturn:
-      return error;
-    case Errhandler::Action::kCallComm: {
-      // The program may free the handler, or the communicator with it, inside the handler.
-      errhandler.retain();
-      const int result = call(errhandler.comm_function(), comm, error);
-      errhandler.release();
-      return result;
-    }
+      break;
+    case Errhandler::Action::kCallComm:
+      result = call(errhandler.comm_function(), handles.comm, error);
+      break;
+    case Errhandler::Action::kCallSession:
+      result = call(errhandler.session_function(), handles.session, error);
+      break;
   }
-  return error;
+  errhandler.release();
+  return result;
 }
 
 }  // namespace
@@ -117,13 +128,24 @@ std::string_view last_failure(int error_class) {
 
 int raise(Comm* comm, int error, const char* function) {
   complete(error, function, comm);
-  return invoke(comm->errhandler, to_handle(comm), error);
+  return invoke(comm->errhandler, {.comm = to_handle(comm)}, error);
+}
+
+int raise(Session* session, int error, const char* function) {
+  complete(error, function, nullptr);
+  return invoke(session->errhandler, {.session = to_handle(session)}, error);
+}
+
+int raise_with(Errhandler& errhandler, int error, const char* function) {
+  complete(error, function, nullptr);
+  return invoke(&errhandler, {}, error);
 }
 
 int raise_default(int error, const char* function) {
   complete(error, function, nullptr);
   Comm* const self = is_initialized() ? runtime().self : nullptr;
-  return invoke(self != nullptr ? self->errhandler : &initial_errhandler(), MPI_COMM_SELF, error);
+  return invoke(self != nullptr ? self->errhandler : &initial_errhandler(),
+                {.comm = MPI_COMM_SELF}, error);
 }
 
 int raise_uninitialized(const char* function) {

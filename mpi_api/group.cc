@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "mpi_api/session.h"
+
 namespace tern::mpi {
 namespace {
 
@@ -31,6 +33,15 @@ Group::Group(std::vector<ProcessId> members, int my_rank)
   if (members_.empty() || !is_range_of_one_job(members_)) return;
   job_ = members_[0].job;
   members_ = {};
+}
+
+Group::~Group() {
+  if (session_ != nullptr) session_->release();
+}
+
+void Group::set_session(Session* session) {
+  session_ = session;
+  if (session_ != nullptr) session_->retain();
 }
 
 int Group::find(const ProcessId& id) const {
@@ -68,15 +79,30 @@ int Group::compare(const Group& other) const {
   return MPI_SIMILAR;
 }
 
-Group* make_group(std::vector<ProcessId> members, const std::optional<ProcessId>& self) {
+std::uint64_t Group::fingerprint() const {
+  std::uint64_t hash = mix(static_cast<std::uint64_t>(size_) ^ mix(job_));
+  for (const ProcessId& id : members_) hash = mix(hash ^ id.job) + mix(id.rank + 1);
+  return hash;
+}
+
+Group* make_group(std::vector<ProcessId> members, const Origin& origin) {
   if (members.empty()) {
     Group* const empty = to_group(MPI_GROUP_EMPTY);
     empty->retain();
     return empty;
   }
-  const auto at = self ? std::find(members.begin(), members.end(), *self) : members.end();
+  const auto at =
+      origin.self ? std::find(members.begin(), members.end(), *origin.self) : members.end();
   const int rank = at == members.end() ? MPI_UNDEFINED : static_cast<int>(at - members.begin());
-  return make<Group>(std::move(members), rank);
+  Group* const made = make<Group>(std::move(members), rank);
+  if (made != nullptr) made->set_session(origin.session);
+  return made;
+}
+
+std::uint64_t mix(std::uint64_t number) {  // The finalizer of splitmix64.
+  number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9U;
+  number = (number ^ (number >> 27)) * 0x94d049bb133111ebU;
+  return number ^ (number >> 31);
 }
 
 void make_predefined_groups() {

@@ -1,6 +1,5 @@
 // mpi_api/group_calls.cc - the MPI_Group_ functions (MPI-5.0 section 7.3). All of them are local.
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 #include "core/format.h"
@@ -12,14 +11,15 @@ namespace tern::mpi::impl {
 namespace {
 
 // Hands a new group over, or says that there was no memory for it.
-int give(std::vector<ProcessId> members, const std::optional<ProcessId>& self, Group** newgroup) {
-  *newgroup = make_group(std::move(members), self);
+int give(std::vector<ProcessId> members, const Origin& origin, Group** newgroup) {
+  *newgroup = make_group(std::move(members), origin);
   if (*newgroup != nullptr) return MPI_SUCCESS;
   return fail(MPI_ERR_NO_MEM, "no memory is left for a group");
 }
 
-std::optional<ProcessId> self_of(const Group& one, const Group& other) {
-  return one.self() ? one.self() : other.self();
+Origin origin_of(const Group& one, const Group& other) {
+  return {one.self() ? one.self() : other.self(),
+          one.session() != nullptr ? one.session() : other.session()};
 }
 
 std::vector<ProcessId> members_where(const Group& group, auto&& wanted) {
@@ -88,7 +88,7 @@ class Choice {
     std::vector<ProcessId> members;
     members.reserve(order_.size());
     for (const int rank : order_) members.push_back(group_.member(rank));
-    return give(std::move(members), group_.self(), newgroup);
+    return give(std::move(members), group_.origin(), newgroup);
   }
 
   int give_others(Group** newgroup) const {
@@ -96,7 +96,7 @@ class Choice {
                               [this](int rank, const ProcessId&) {
                                 return !chosen_[static_cast<std::size_t>(rank)];
                               }),
-                group_.self(), newgroup);
+                group_.origin(), newgroup);
   }
 
  private:
@@ -146,21 +146,21 @@ int group_union(Group* group1, Group* group2, Group** newgroup) {
     const ProcessId id = group2->member(rank);
     if (group1->find(id) == MPI_UNDEFINED) members.push_back(id);
   }
-  return give(std::move(members), self_of(*group1, *group2), newgroup);
+  return give(std::move(members), origin_of(*group1, *group2), newgroup);
 }
 
 int group_intersection(Group* group1, Group* group2, Group** newgroup) {
   return give(members_where(
                   *group1,
                   [group2](int, const ProcessId& id) { return group2->find(id) != MPI_UNDEFINED; }),
-              self_of(*group1, *group2), newgroup);
+              origin_of(*group1, *group2), newgroup);
 }
 
 int group_difference(Group* group1, Group* group2, Group** newgroup) {
   return give(members_where(
                   *group1,
                   [group2](int, const ProcessId& id) { return group2->find(id) == MPI_UNDEFINED; }),
-              self_of(*group1, *group2), newgroup);
+              origin_of(*group1, *group2), newgroup);
 }
 
 int group_incl(Group* group, int n, const int ranks[], Group** newgroup) {

@@ -49,6 +49,9 @@ MPI_Op op_fromint(int op) { return from_int<MPI_Op>(op); }
 int request_toint(MPI_Request request) { return to_int(request); }
 MPI_Request request_fromint(int request) { return from_int<MPI_Request>(request); }
 
+int session_toint(MPI_Session session) { return to_int(session); }
+MPI_Session session_fromint(int session) { return from_int<MPI_Session>(session); }
+
 int type_toint(MPI_Datatype datatype) { return to_int(datatype); }
 MPI_Datatype type_fromint(int datatype) { return from_int<MPI_Datatype>(datatype); }
 

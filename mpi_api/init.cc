@@ -5,6 +5,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <utility>
 
 #include "core/config.h"
 #include "impl.h"
@@ -96,16 +98,11 @@ void enter_thread_level(int level) {
   the_runtime.thread_level = level;
   the_runtime.main_thread = std::this_thread::get_id();
   entry_state.threaded = level == MPI_THREAD_MULTIPLE;
+  engine().wait_state().before_idle = nullptr;
+  engine().wait_state().after_idle = nullptr;
   if (!entry_state.threaded) return;
   engine().wait_state().before_idle = [] { dropped_levels = release_entry_fully(); };
   engine().wait_state().after_idle = [] { reacquire_entry(dropped_levels); };
-}
-
-// A hash of all bits (the finalizer of splitmix64).
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
 }
 
 void make_predefined_objects() {
@@ -133,12 +130,15 @@ void destroy_comm(Comm*& comm) {
   comm = nullptr;
 }
 
+std::uint64_t context_mask(const spawn::LaunchInfo& info) {
+  return mix(info.job_id) & ~std::uint64_t{3};
+}
+
 int make_predefined_comms(const spawn::LaunchInfo& info) {
   // Contexts 0 and 4 (the lowest two bits tell the plane) are the world's and the self
   // communicator's; new ones begin in the space of this process's number, which is unique in the
   // job: 2^24 processes, and 2^38 communicators that each of them may lead.
-  const std::uint64_t mask = mix(info.job_id) & ~std::uint64_t{3};
-  the_runtime.context_base = (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ mask;
+  const std::uint64_t mask = context_mask(info);
   the_runtime.world = make_predefined_comm(
       MPI_COMM_WORLD, mask, make<Group>(info.job_id, info.size, info.rank), "MPI_COMM_WORLD");
   the_runtime.self = make_predefined_comm(MPI_COMM_SELF, 4 ^ mask,
@@ -164,7 +164,7 @@ void choose_algorithms(const Config& config, std::vector<std::string>& warnings)
   }
 }
 
-// Undoes what start_up() did before it failed.
+// Undoes what bring_up() did before it failed.
 int give_up(int error) {
   the_runtime.names.reset();
   the_runtime.contact.reset();
@@ -175,13 +175,10 @@ int give_up(int error) {
   return error;
 }
 
-int start_up(int thread_level) {
-  if (the_runtime.was_initialized) {
-    return fail(MPI_ERR_OTHER, "MPI was initialized {}; MPI_Init may be called once per process",
-                the_runtime.finalized ? "and finalized before" : "already");
-  }
+// Engine, fabrics and predefined objects: all but the world model.
+int bring_up() {
   std::string why;
-  the_runtime.wireup = spawn::make_wireup(why);
+  if (the_runtime.wireup == nullptr) the_runtime.wireup = spawn::make_wireup(why);
   if (the_runtime.wireup == nullptr) return fail(MPI_ERR_OTHER, "{}", why);
   const spawn::LaunchInfo& info = the_runtime.wireup->info();
 
@@ -206,12 +203,61 @@ int start_up(int thread_level) {
                         "the launcher did not take this rank's business card; is it "
                         "still running?"));
   }
+  the_runtime.context_base =
+      (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ context_mask(info);
   make_predefined_objects();
-  if (const int error = make_predefined_comms(info)) return give_up(error);
-  enter_thread_level(thread_level);
+  return MPI_SUCCESS;
+}
+
+bool in_use() { return the_runtime.world_active() || the_runtime.sessions > 0; }
+
+// The thread level can be chosen as long as nobody uses MPI: others may be inside it right now.
+int prepare(int thread_level) {
+  if (the_runtime.engine == nullptr) {
+    if (const int error = bring_up()) return error;
+  }
+  if (!in_use()) enter_thread_level(thread_level);
+  return MPI_SUCCESS;
+}
+
+int start_up(int thread_level) {
+  if (the_runtime.was_initialized) {
+    return fail(MPI_ERR_OTHER, "MPI was initialized {}; MPI_Init may be called once per process",
+                the_runtime.finalized ? "and finalized before" : "already");
+  }
+  if (const int error = prepare(thread_level)) return error;
+  if (const int error = make_predefined_comms(the_runtime.wireup->info())) {
+    return in_use() ? error : give_up(error);
+  }
+  the_runtime.main_thread = std::this_thread::get_id();
   the_runtime.was_initialized = true;
   entry_state.initialized.store(true, std::memory_order_release);
   return MPI_SUCCESS;
+}
+
+// The wire-up service stays: there is one per process, and sessions may still come.
+void take_down() {
+  constexpr std::chrono::seconds kGoodbye{10};
+  the_runtime.wireup->finalize(kGoodbye);
+  the_runtime.names.reset();
+  the_runtime.contact.reset();
+  the_runtime.connections.reset();
+  the_runtime.engine.reset();
+  card_desk.reset();
+}
+
+pid_t session_process = 0;
+
+// At the end of a process that has used sessions. One that ends while MPI is in use gets no
+// farewell: the launcher shall see that it ended too early. Nor does a child of fork() say it.
+void leave_at_exit() {
+  if (getpid() == session_process && the_runtime.engine != nullptr && !in_use()) take_down();
+}
+
+void refuse_calls_unless_in_use() {
+  if (in_use()) return;
+  entry_state.initialized.store(false, std::memory_order_release);
+  entry_state.checks = true;  // Calls from now on are mistakes, whatever TERN_CHECKS says.
 }
 
 int shut_down() {
@@ -229,19 +275,11 @@ int shut_down() {
     engine().wait_until([] { return card_desk->barrier_over(); });
   }
   delete_attributes(*the_runtime.world);
-  entry_state.initialized.store(false, std::memory_order_release);
-  entry_state.checks = true;  // Calls from now on are mistakes, whatever TERN_CHECKS says.
   destroy_comm(the_runtime.self);
   destroy_comm(the_runtime.world);
-  constexpr std::chrono::seconds kGoodbye{10};
-  the_runtime.wireup->finalize(kGoodbye);
-  the_runtime.names.reset();
-  the_runtime.contact.reset();
-  the_runtime.connections.reset();
-  the_runtime.engine.reset();
-  card_desk.reset();
-  the_runtime.wireup.reset();
   the_runtime.finalized = true;
+  refuse_calls_unless_in_use();
+  if (!the_runtime.sessions_were_used) take_down();
   return MPI_SUCCESS;
 }
 
@@ -254,6 +292,22 @@ int raised(int error, const char* function) {
 
 std::uint64_t new_context() {
   return the_runtime.context_base ^ (++the_runtime.context_count << 2);
+}
+
+int open_session(int thread_level) {
+  if (const int error = prepare(thread_level)) return error;
+  if (!std::exchange(the_runtime.sessions_were_used, true)) {
+    session_process = getpid();
+    std::atexit(leave_at_exit);
+  }
+  ++the_runtime.sessions;
+  entry_state.initialized.store(true, std::memory_order_release);
+  return MPI_SUCCESS;
+}
+
+void close_session() {
+  --the_runtime.sessions;
+  refuse_calls_unless_in_use();
 }
 
 namespace impl {
@@ -272,12 +326,13 @@ int init_thread(int*, char***, int required, int* provided) {
                   "MPI_Init_thread");
   }
   const int error = start_up(required);
-  if (error == MPI_SUCCESS && provided != nullptr) *provided = required;
+  // Less or more where a session has come before.
+  if (error == MPI_SUCCESS && provided != nullptr) *provided = the_runtime.thread_level;
   return raised(error, "MPI_Init_thread");
 }
 
 int finalize() {
-  if (!is_initialized()) return raise_uninitialized("MPI_Finalize");
+  if (!the_runtime.world_active()) return raise_uninitialized("MPI_Finalize");
   return raised(shut_down(), "MPI_Finalize");
 }
 

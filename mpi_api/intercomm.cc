@@ -44,15 +44,15 @@ int refuse_answer() {
 
 // --- messages of leaders ---
 
-int swap_fixed(Comm& via, int rank, int tag, const DataView& mine, const DataView& theirs) {
-  tern::Request in;
-  tern::Request out;
-  engine().receive({via.creation_context(), rank, tag}, theirs, in);
-  engine().send(via.peer(rank), {via.creation_context(), via.rank(), tag}, mine,
-                SendMode::kStandard, out);
-  const int error = wait_internal(out);
-  if (error != MPI_SUCCESS) engine().cancel_receive(in);  // Nobody is there to answer.
-  const int in_error = wait_internal(in);
+int swap_fixed(Peer& peer, const Envelope& out, const Envelope& in, const DataView& mine,
+               const DataView& theirs) {
+  tern::Request receiving;
+  tern::Request sending;
+  engine().receive(in, theirs, receiving);
+  engine().send(peer, out, mine, SendMode::kStandard, sending);
+  const int error = wait_internal(sending);
+  if (error != MPI_SUCCESS) engine().cancel_receive(receiving);  // Nobody is there to answer.
+  const int in_error = wait_internal(receiving);
   return error != MPI_SUCCESS ? error : in_error;
 }
 
@@ -148,16 +148,22 @@ int make_between(const InterContexts& contexts, bool first, Group* local, Group*
 
 }  // namespace
 
-int swap_bytes(Comm& via, int rank, int tag, std::span<const std::byte> mine, Bytes& theirs) {
+int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in,
+               std::span<const std::byte> mine, Bytes& theirs) {
   const std::uint64_t size = mine.size();
   std::uint64_t their_size = 0;
-  if (const int error = swap_fixed(via, rank, tag, DataView::bytes_at(&size, sizeof size),
+  if (const int error = swap_fixed(peer, out, in, DataView::bytes_at(&size, sizeof size),
                                    DataView::bytes_at(&their_size, sizeof their_size))) {
     return error;
   }
   theirs.resize(their_size);
-  return swap_fixed(via, rank, tag, DataView::bytes_at(mine.data(), mine.size()),
+  return swap_fixed(peer, out, in, DataView::bytes_at(mine.data(), mine.size()),
                     DataView::bytes_at(theirs.data(), theirs.size()));
+}
+
+int swap_bytes(Comm& via, int rank, int tag, std::span<const std::byte> mine, Bytes& theirs) {
+  return swap_bytes(via.peer(rank), {via.creation_context(), via.rank(), tag},
+                    {via.creation_context(), rank, tag}, mine, theirs);
 }
 
 int connect_groups(Comm& local_comm, int leader, const LeaderExchange& exchange, Comm** newcomm) {
@@ -175,7 +181,7 @@ int connect_groups(Comm& local_comm, int leader, const LeaderExchange& exchange,
   if ((error = check_disjoint(local, members)) != MPI_SUCCESS) return error;
   local.retain();
   return make_between(said.contexts, said.first != 0, &local,
-                      make_group(std::move(members), std::nullopt), local_comm.errhandler, newcomm);
+                      make_group(std::move(members), {}), local_comm.errhandler, newcomm);
 }
 
 int exchange_groups(Comm& inter, int error, std::span<const std::byte> mine, Bytes& theirs) {

@@ -36,8 +36,11 @@ using LeaderExchange = std::function<int(std::span<const std::byte> mine, Bytes&
 // `exchange` is used at the leader. The new communicator has the error handler of local_comm.
 int connect_groups(Comm& local_comm, int leader, const LeaderExchange& exchange, Comm** newcomm);
 
-// Two processes swap bytes over `via` (its plane for creating communicators), both calling this
-// with the same tag. Any lengths. Blocking.
+// Two processes swap bytes, both calling this with the same context. Any lengths. Blocking.
+// out: what this process's messages carry; in: what the other one's do.
+int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in,
+               std::span<const std::byte> mine, Bytes& theirs);
+// The same over `via` (its plane for creating communicators), with the same tag.
 int swap_bytes(Comm& via, int rank, int tag, std::span<const std::byte> mine, Bytes& theirs);
 
 // What rank 0 of each group says (`mine`, used there only) becomes known to all members of the

@@ -70,7 +70,7 @@ int intercomm_merge(Comm* intercomm, int high, Comm** newintracomm) {
   members.reserve(static_cast<std::size_t>(front.size()) + static_cast<std::size_t>(back.size()));
   for (int rank = 0; rank < front.size(); ++rank) members.push_back(front.member(rank));
   for (int rank = 0; rank < back.size(); ++rank) members.push_back(back.member(rank));
-  Group* const group = make_group(std::move(members), intercomm->group().self());
+  Group* const group = make_group(std::move(members), intercomm->group().origin());
   Comm* const made = group == nullptr
                          ? nullptr
                          : make_comm(intercomm->is_first() ? mine.context : theirs.context, group);

@@ -71,7 +71,10 @@ Message::~Message() {
   if (comm_ != nullptr) comm_->release();
 }
 
-void make_predefined_messages() { make<Message>()->make_predefined(0x129); }  // MPI_MESSAGE_NO_PROC
+void make_predefined_messages() {
+  const auto handle = reinterpret_cast<std::uintptr_t>(MPI_MESSAGE_NO_PROC);
+  if (predefined_objects[handle] == nullptr) make<Message>()->make_predefined(handle);
+}
 
 namespace impl {
 

@@ -1,6 +1,9 @@
-// mpi_api/runtime.h - the process's MPI state between MPI_Init and MPI_Finalize.
+// mpi_api/runtime.h - the process's MPI state: of the library, the world model and the sessions.
 //
-// Owned by init.cc, the only file that names concrete fabrics.
+// Owned by init.cc, the only file that names concrete fabrics. The engine is there from the first
+// MPI_Init or MPI_Session_init on. It goes with MPI_Finalize in a process that has used no session;
+// else it stays until the process ends, for sessions may come again at any time, and others may
+// hold connections to it.
 #pragma once
 #include <memory>
 #include <string>
@@ -35,13 +38,24 @@ struct Runtime {
   std::thread::id main_thread;      // The one that called MPI_Init.
   bool was_initialized = false;     // MPI_Init has returned once.
   bool finalized = false;
+  int sessions = 0;               // Open ones.
+  bool sessions_were_used = false;
+
+  // Between MPI_Init and MPI_Finalize.
+  bool world_active() const { return was_initialized && !finalized; }
 };
 
-// Exists always; engine, wireup and communicators only while is_initialized().
+// Exists always.
 extern Runtime the_runtime;
 inline Runtime& runtime() { return the_runtime; }
 // Precondition: is_initialized().
 inline Engine& engine() { return *the_runtime.engine; }
+
+// MPI_Session_init: brings up what is needed, with that thread level unless another one is in force
+// already, and counts the session. Returns an MPI error class.
+int open_session(int thread_level);
+// MPI_Session_finalize, after everything that was sent has arrived.
+void close_session();
 
 // A context id that no other communicator has (lowest two bits clear, see comm.h). Drawn by one
 // member of the new communicator, which tells the others. Never repeats within a job; between jobs

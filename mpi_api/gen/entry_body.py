@@ -56,8 +56,9 @@ class Body:
         self.parameters = function.parameters
         self.comm = communicator(function)
         session = next((p for p in self.parameters if p.kind.name == "session"), None)
-        # MPI_Comm_free: errors go to the communicator that is to be freed.
-        freed = next((p for p in self.parameters if p.kind.name == "comm_inout"), None)
+        # MPI_Comm_free, MPI_Session_finalize: errors go to what is to be freed.
+        freed = next((p for p in self.parameters
+                      if p.kind.name in ("comm_inout", "session_inout")), None)
         self.first = self.comm or session or freed  # Whose error handler is in force.
         self.root = next((p for p in self.parameters if p.kind.name == "root"), None)
         self.buffers = [p for p in self.parameters if p.kind.handling == BUFFER]
@@ -205,7 +206,8 @@ class Body:
     def check_of(self, p):
         """The terms of a parameter's check, None where there is nothing to check."""
         check = p.kind.check
-        if p is self.first and p.kind.name in ("comm", "session", "comm_inout"):
+        if p is self.first and p.kind.name in ("comm", "session", "comm_inout",
+                                                   "session_inout"):
             return None  # An early check.
         if "null_ok" in p.flags:
             if p.kind.handling != HANDLE_INOUT:

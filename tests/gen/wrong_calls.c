@@ -48,6 +48,10 @@ static void user_function_c(void* in, void* inout, MPI_Count* length, MPI_Dataty
   (void)in, (void)inout, (void)length, (void)datatype;
 }
 
+static MPI_Session session = MPI_SESSION_NULL, new_session;
+
+static void user_session_handler(MPI_Session* heard, int* code, ...) { (void)heard, (void)code; }
+
 static void user_handler(MPI_Comm* comm, int* code, ...) { (void)comm, (void)code; }
 
 /* What the error handler of MPI_COMM_WORLD and MPI_COMM_SELF has heard. */
@@ -58,6 +62,14 @@ static void listen(MPI_Comm* comm, int* code, ...) {
   ++calls_heard;
   code_heard = *code;
   comm_heard = *comm;
+}
+
+/* A session is told from the communicators by its address. */
+#define SESSION ((MPI_Comm)session)
+static void listen_session(MPI_Session* heard, int* code, ...) {
+  ++calls_heard;
+  code_heard = *code;
+  comm_heard = (MPI_Comm)*heard;
 }
 
 static void complain(const char* call, const char* what, const char* found) {
@@ -130,6 +142,9 @@ static void prepare(void) {
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, handler);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, handler);
   MPI_Errhandler_free(&handler);
+  MPI_Session_create_errhandler(listen_session, &handler);
+  MPI_Session_init(MPI_INFO_NULL, handler, &session);
+  MPI_Errhandler_free(&handler);
   MPI_Comm_rank(MPI_COMM_WORLD, &me);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   other = (me + 1) % size;
@@ -166,6 +181,7 @@ int main(int argc, char** argv) {
   MPI_Request_free(&request);
   MPI_Group_free(&group);
   MPI_Info_free(&info);
+  MPI_Session_finalize(&session);
   MPI_Finalize();
   group = MPI_GROUP_EMPTY;
   all_calls_out_of_time();

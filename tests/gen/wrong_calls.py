@@ -41,9 +41,10 @@ GOOD = {
     "status_out": "&status", "status_array_out": "statuses", "optional_callback": "NULL",
     "large_count_out": "&count", "address_out": "&address", "keyval_inout": "&keyval",
     "int_inout": "&number", "comm": "MPI_COMM_WORLD", "intra_comm": "MPI_COMM_WORLD",
-    "inter_comm": "MPI_COMM_WORLD", "comm_raw": "MPI_COMM_WORLD", "group": "group",
-    "datatype": "MPI_INT", "any_datatype": "MPI_INT",
-    "any_datatype_or_null": "MPI_INT", "op": "MPI_SUM", "info": "info", "info_or_null": "MPI_INFO_NULL",
+    "inter_comm": "MPI_COMM_WORLD", "comm_raw": "MPI_COMM_WORLD", "group_raw": "group",
+    "session": "session", "session_inout": "&session", "group": "group", "datatype": "MPI_INT",
+    "any_datatype": "MPI_INT", "any_datatype_or_null": "MPI_INT", "op": "MPI_SUM", "info": "info",
+    "info_or_null": "MPI_INFO_NULL",
     "errhandler": "MPI_ERRORS_RETURN", "request": "request", "request_or_null": "request",
     "stride": "1", "byte_stride": "8", "count_list": "ones", "displacement_list": "zeros",
     "byte_displacement_list": "zeros_aint", "datatype_list": "types", "external_size": "8",
@@ -97,7 +98,8 @@ for _name in ("int_out", "flag_out", "rank_out", "index_out", "string_length_out
               "error_code_out", *(stem + "_out" for stem in kinds.HANDLES)):
     BAD[_name] = NULL
 CALLBACKS = {"MPI_User_function": "user_function", "MPI_User_function_c": "user_function_c",
-             "MPI_Comm_errhandler_function": "user_handler"}
+             "MPI_Comm_errhandler_function": "user_handler",
+             "MPI_Session_errhandler_function": "user_session_handler"}
 
 
 def null_handle(handle):
@@ -175,6 +177,9 @@ class Cases:
     def handler(self, parameter):
         """Whose error handler hears of a wrong value of the parameter."""
         comm = self.body.comm
+        first = self.body.first
+        if first and first.kind.name == "session" and parameter is not first:
+            return "SESSION"
         wrong_comm = parameter is comm and parameter.kind.name != "inter_comm"
         return "MPI_COMM_WORLD" if comm and not wrong_comm else "MPI_COMM_SELF"
 
