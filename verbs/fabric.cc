@@ -85,7 +85,7 @@ VerbsFabric::~VerbsFabric() {
   mailboxes_.reset();
   signal_.reset();
   if (pd_ != nullptr) table_.dealloc_pd(pd_);
-  if (poke_fd_ >= 0) close(poke_fd_);
+  if (poke_fd_ >= 0) ::close(poke_fd_);
 }
 
 FabricLimits VerbsFabric::limits() const {
