@@ -144,8 +144,8 @@ int raise_with(Errhandler& errhandler, int error, const char* function) {
 int raise_default(int error, const char* function) {
   complete(error, function, nullptr);
   Comm* const self = is_initialized() ? runtime().self : nullptr;
-  return invoke(self != nullptr ? self->errhandler : &initial_errhandler(),
-                {.comm = MPI_COMM_SELF}, error);
+  return invoke(self != nullptr ? self->errhandler : &initial_errhandler(), {.comm = MPI_COMM_SELF},
+                error);
 }
 
 int raise_uninitialized(const char* function) {

@@ -203,8 +203,7 @@ int bring_up() {
                         "the launcher did not take this rank's business card; is it "
                         "still running?"));
   }
-  the_runtime.context_base =
-      (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ context_mask(info);
+  the_runtime.context_base = (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ context_mask(info);
   make_predefined_objects();
   return MPI_SUCCESS;
 }

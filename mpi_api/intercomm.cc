@@ -148,8 +148,8 @@ int make_between(const InterContexts& contexts, bool first, Group* local, Group*
 
 }  // namespace
 
-int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in,
-               std::span<const std::byte> mine, Bytes& theirs) {
+int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in, std::span<const std::byte> mine,
+               Bytes& theirs) {
   const std::uint64_t size = mine.size();
   std::uint64_t their_size = 0;
   if (const int error = swap_fixed(peer, out, in, DataView::bytes_at(&size, sizeof size),
@@ -180,8 +180,8 @@ int connect_groups(Comm& local_comm, int leader, const LeaderExchange& exchange,
   Group& local = local_comm.group();
   if ((error = check_disjoint(local, members)) != MPI_SUCCESS) return error;
   local.retain();
-  return make_between(said.contexts, said.first != 0, &local,
-                      make_group(std::move(members), {}), local_comm.errhandler, newcomm);
+  return make_between(said.contexts, said.first != 0, &local, make_group(std::move(members), {}),
+                      local_comm.errhandler, newcomm);
 }
 
 int exchange_groups(Comm& inter, int error, std::span<const std::byte> mine, Bytes& theirs) {

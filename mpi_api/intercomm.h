@@ -38,8 +38,8 @@ int connect_groups(Comm& local_comm, int leader, const LeaderExchange& exchange,
 
 // Two processes swap bytes, both calling this with the same context. Any lengths. Blocking.
 // out: what this process's messages carry; in: what the other one's do.
-int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in,
-               std::span<const std::byte> mine, Bytes& theirs);
+int swap_bytes(Peer& peer, const Envelope& out, const Envelope& in, std::span<const std::byte> mine,
+               Bytes& theirs);
 // The same over `via` (its plane for creating communicators), with the same tag.
 int swap_bytes(Comm& via, int rank, int tag, std::span<const std::byte> mine, Bytes& theirs);
 

@@ -38,7 +38,7 @@ struct Runtime {
   std::thread::id main_thread;      // The one that called MPI_Init.
   bool was_initialized = false;     // MPI_Init has returned once.
   bool finalized = false;
-  int sessions = 0;               // Open ones.
+  int sessions = 0;  // Open ones.
   bool sessions_were_used = false;
 
   // Between MPI_Init and MPI_Finalize.

@@ -144,9 +144,9 @@ int session_finalize(MPI_Session* session) {
 
 int session_get_info(Session* session, Info** info_used) {
   const auto* const level = std::ranges::find(kLevels, session->thread_level, &Level::value);
-  return give_info({{"thread_level", std::string(level->name)},
-                    {"mpi_memory_alloc_kinds", "mpi,system"}},
-                   info_used);
+  return give_info(
+      {{"thread_level", std::string(level->name)}, {"mpi_memory_alloc_kinds", "mpi,system"}},
+      info_used);
 }
 
 int session_get_num_psets(Session*, Info*, int* npset_names) {

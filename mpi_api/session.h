@@ -17,8 +17,8 @@ class Session final : public SharedObject {
   Session(Errhandler* handler, int level);
   ~Session() override;
 
-  Errhandler* errhandler;  // One reference is ours.
-  int thread_level;        // Provided.
+  Errhandler* errhandler;                                       // One reference is ours.
+  int thread_level;                                             // Provided.
   std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Session_attach_buffer
 };
 

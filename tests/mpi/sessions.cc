@@ -147,8 +147,8 @@ void communicators_from_groups() {
     EXPECT_OK(MPI_Group_free(&group));
   }
   MPI_Comm none = MPI_COMM_WORLD;
-  EXPECT_OK(MPI_Comm_create_from_group(MPI_GROUP_EMPTY, "none", MPI_INFO_NULL, MPI_ERRORS_RETURN,
-                                       &none));
+  EXPECT_OK(
+      MPI_Comm_create_from_group(MPI_GROUP_EMPTY, "none", MPI_INFO_NULL, MPI_ERRORS_RETURN, &none));
   EXPECT(none == MPI_COMM_NULL);
   EXPECT_OK(MPI_Group_free(&world));
   EXPECT_OK(MPI_Session_finalize(&session));
@@ -263,16 +263,16 @@ void error_handlers() {
   EXPECT_CLASS(MPI_Comm_create_from_group(self, "misfit", MPI_INFO_NULL, mine, &comm),
                MPI_ERR_ERRHANDLER);
   const std::string long_tag(MPI_MAX_STRINGTAG_LEN, 't');
-  EXPECT_CLASS(MPI_Comm_create_from_group(self, long_tag.c_str(), MPI_INFO_NULL, MPI_ERRORS_RETURN,
-                                          &comm),
-               MPI_ERR_ARG);
+  EXPECT_CLASS(
+      MPI_Comm_create_from_group(self, long_tag.c_str(), MPI_INFO_NULL, MPI_ERRORS_RETURN, &comm),
+      MPI_ERR_ARG);
   if (check::size > 1) {
     MPI_Group world = set_of(session, "mpi://WORLD"), other;
     const int next = (check::rank + 1) % check::size;
     EXPECT_OK(MPI_Group_incl(world, 1, &next, &other));
-    EXPECT_CLASS(MPI_Comm_create_from_group(other, "stranger", MPI_INFO_NULL, MPI_ERRORS_RETURN,
-                                            &comm),
-                 MPI_ERR_GROUP);
+    EXPECT_CLASS(
+        MPI_Comm_create_from_group(other, "stranger", MPI_INFO_NULL, MPI_ERRORS_RETURN, &comm),
+        MPI_ERR_GROUP);
     EXPECT_OK(MPI_Group_free(&world));
     EXPECT_OK(MPI_Group_free(&other));
   }
