@@ -3,9 +3,12 @@
 // A range of the message's bytes is cut along the shape's tree: a part of the first child, whole
 // children, a part of the last one. Whole repetitions of small blocks, the common case of derived
 // datatypes (matrix columns, structs with padding, index lists), have loops of their own for the
-// usual block sizes. Threading: none needed. Failure: none.
+// usual block sizes. The data bytes of a layout that is unpacked into do not overlap (what MPI asks
+// of a receive): which of several is written last is not defined. Threading: none needed. Failure:
+// none.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "core/check.h"
 #include "core/layout.h"
@@ -15,6 +18,10 @@ namespace tern {
 namespace {
 
 using Form = Shape::Form;
+
+constexpr std::size_t kFewBlocks = 12;
+constexpr std::size_t kManyChildren = 4;  // Fewer do not pay for loops of their own.
+constexpr std::size_t kTurnBytes = 4096;  // With its memory well inside the first cache.
 
 // Packing when kPacks, else unpacking: memory and stream change roles.
 template <bool kPacks>
@@ -44,16 +51,6 @@ class Mover {
   }
 
  private:
-  template <std::size_t kBytes>
-  static void move_fixed(std::byte* memory, std::byte* stream) {
-    struct Piece {
-      std::byte bytes[kBytes];
-    };
-    Piece piece;
-    std::memcpy(&piece, kPacks ? memory : stream, kBytes);
-    std::memcpy(kPacks ? stream : memory, &piece, kBytes);
-  }
-
   static void move(std::byte* memory, std::byte* stream, std::size_t size) {
     if constexpr (kPacks) {
       small_copy(stream, memory, size);
@@ -62,25 +59,39 @@ class Mover {
     }
   }
 
-  template <std::size_t kBytes>
-  void strided_fixed(std::byte* memory, std::size_t count, std::ptrdiff_t stride) {
-    std::byte* stream = stream_;
-    for (std::size_t i = 0; i < count; ++i) {
-      move_fixed<kBytes>(memory, stream);
-      memory += stride;
-      stream += kBytes;
+  // Calls loop with the size as a constant where it is a usual one, else with the constant 0.
+  template <class Loop>
+  static void with_constant(std::size_t size, Loop loop) {
+    switch (size) {
+#define TERN_CASE(kBytes) \
+  case kBytes:            \
+    return loop(std::integral_constant<std::size_t, kBytes>())
+      TERN_CASE(1);
+      TERN_CASE(2);
+      TERN_CASE(3);
+      TERN_CASE(4);
+      TERN_CASE(8);
+      TERN_CASE(12);
+      TERN_CASE(16);
+      TERN_CASE(24);
+      TERN_CASE(32);
+      TERN_CASE(40);
+      TERN_CASE(48);
+      TERN_CASE(64);
+#undef TERN_CASE
+      default:
+        return loop(std::integral_constant<std::size_t, 0>());
     }
-    stream_ = stream;
   }
 
+  // Of kBytes, or of `size` bytes where kBytes is 0.
   template <std::size_t kBytes>
-  void indexed_fixed(std::byte* origin, const std::vector<std::ptrdiff_t>& offsets) {
-    std::byte* stream = stream_;
-    for (const std::ptrdiff_t offset : offsets) {
-      move_fixed<kBytes>(displaced(origin, offset), stream);
-      stream += kBytes;
+  static void move_block(std::byte* memory, std::byte* stream, std::size_t size) {
+    if constexpr (kBytes == 0) {
+      move(memory, stream, size);
+    } else {
+      std::memcpy(kPacks ? stream : memory, kPacks ? memory : stream, kBytes);
     }
-    stream_ = stream;
   }
 
   void run(std::byte* memory, std::size_t size) {
@@ -88,52 +99,94 @@ class Mover {
     stream_ += size;
   }
 
-  void strided_blocks(std::byte* memory, std::size_t count, std::ptrdiff_t stride,
-                      std::size_t size) {
-    switch (size) {
-      case 1:
-        return strided_fixed<1>(memory, count, stride);
-      case 2:
-        return strided_fixed<2>(memory, count, stride);
-      case 4:
-        return strided_fixed<4>(memory, count, stride);
-      case 8:
-        return strided_fixed<8>(memory, count, stride);
-      case 12:
-        return strided_fixed<12>(memory, count, stride);
-      case 16:
-        return strided_fixed<16>(memory, count, stride);
-      case 24:
-        return strided_fixed<24>(memory, count, stride);
-      case 32:
-        return strided_fixed<32>(memory, count, stride);
-      default:
-        for (std::size_t i = 0; i < count; ++i) {
-          run(memory, size);
-          memory += stride;
-        }
+  // Everything in parameters and locals: what is stored could be a member, for all the compiler
+  // knows, and would make it read members again.
+  template <std::size_t kBytes>
+  static void strided_loop(std::byte* memory, std::ptrdiff_t stride, std::byte* stream,
+                           std::size_t step, std::size_t count, std::size_t size) {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < count; ++i) {
+      move_block<kBytes>(memory, stream, size);
+      memory += stride;
+      stream += step;
     }
   }
 
-  void indexed_blocks(std::byte* origin, const std::vector<std::ptrdiff_t>& offsets,
+  template <std::size_t kBytes, class Offset>
+  static void indexed_loop(std::byte* origin, const Offset* offsets, std::byte* stream,
+                           std::size_t count, std::size_t size) {
+    const std::size_t step = kBytes == 0 ? size : kBytes;
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < count; ++i) {
+      move_block<kBytes>(displaced(origin, offsets[i]), stream, size);
+      stream += step;
+    }
+  }
+
+  // `step` apart in the stream, which does not move on.
+  static void spread_blocks(std::byte* memory, std::ptrdiff_t stride, std::byte* stream,
+                            std::size_t step, std::size_t count, std::size_t size) {
+    with_constant(
+        size, [=](auto bytes) { strided_loop<bytes>(memory, stride, stream, step, count, size); });
+  }
+
+  void strided_blocks(std::byte* memory, std::size_t count, std::ptrdiff_t stride,
                       std::size_t size) {
-    switch (size) {
-      case 4:
-        return indexed_fixed<4>(origin, offsets);
-      case 8:
-        return indexed_fixed<8>(origin, offsets);
-      case 16:
-        return indexed_fixed<16>(origin, offsets);
-      case 24:
-        return indexed_fixed<24>(origin, offsets);
-      default:
-        for (const std::ptrdiff_t offset : offsets) run(displaced(origin, offset), size);
+    std::byte* const stream = stream_;
+    with_constant(size, [=](auto bytes) {
+      strided_loop<bytes>(memory, stride, stream, bytes == 0 ? size : bytes, count, size);
+    });
+    stream_ += count * size;
+  }
+
+  template <class Offset>
+  void indexed_blocks(std::byte* origin, const std::vector<Offset>& offsets, std::size_t size) {
+    std::byte* const stream = stream_;
+    const Offset* const list = offsets.data();
+    const std::size_t count = offsets.size();
+    with_constant(size,
+                  [=](auto bytes) { indexed_loop<bytes>(origin, list, stream, count, size); });
+    stream_ += count * size;
+  }
+
+  // A child of a few blocks: the first block of many children, then the second of as many, and so
+  // on, so that each loop has one size.
+  static bool has_few_blocks(const Shape& child) {
+    if (child.form == Form::kStrided) return child.count <= kFewBlocks && child.child->is_block();
+    return child.form == Form::kIndexed && child.offsets.size() <= kFewBlocks &&
+           child.has_dense_pieces();
+  }
+
+  void few_blocks_repeated(const Shape& child, std::byte* origin, std::size_t count,
+                           std::ptrdiff_t stride) {
+    const std::size_t turn = std::max<std::size_t>(1, kTurnBytes / child.size);
+    for (std::size_t done = 0; done < count;) {
+      const std::size_t now = std::min(turn, count - done);
+      if (child.form == Form::kStrided) {
+        const std::size_t size = child.child->size;
+        for (std::size_t i = 0; i < child.count; ++i) {
+          const auto offset = static_cast<std::ptrdiff_t>(i) * child.stride;
+          spread_blocks(displaced(origin, offset), stride, stream_ + i * size, child.size, now,
+                        size);
+        }
+      } else {
+        for (std::size_t i = 0; i < child.offsets.size(); ++i) {
+          spread_blocks(displaced(origin, child.offsets[i]), stride, stream_ + child.piece_start(i),
+                        child.size, now, child.piece_size(i));
+        }
+      }
+      stream_ += now * child.size;
+      origin = displaced(origin, static_cast<std::ptrdiff_t>(now) * stride);
+      done += now;
     }
   }
 
   void all_repeated(const Shape& child, std::byte* origin, std::size_t count,
                     std::ptrdiff_t stride) {
     if (child.is_block()) return strided_blocks(origin, count, stride, child.size);
+    if (count >= kManyChildren && has_few_blocks(child)) {
+      return few_blocks_repeated(child, origin, count, stride);
+    }
     for (std::size_t i = 0; i < count; ++i) {
       all(child, origin);
       origin = displaced(origin, stride);
@@ -158,7 +211,8 @@ class Mover {
   void all_indexed(const Shape& shape, std::byte* origin) {
     const Shape& child = *shape.child;
     if (shape.starts.empty() && child.is_block()) {
-      return indexed_blocks(origin, shape.offsets, child.size);
+      if (shape.narrow_offsets.empty()) return indexed_blocks(origin, shape.offsets, child.size);
+      return indexed_blocks(origin, shape.narrow_offsets, child.size);
     }
     const bool dense = shape.has_dense_pieces();
     for (std::size_t i = 0; i < shape.offsets.size(); ++i) {

@@ -33,6 +33,13 @@ bool constant_step(std::span<const std::ptrdiff_t> offsets, std::ptrdiff_t& step
   return true;
 }
 
+bool all_narrow(std::span<const std::ptrdiff_t> offsets) {
+  using Limits = std::numeric_limits<std::int32_t>;
+  return std::all_of(offsets.begin(), offsets.end(), [](std::ptrdiff_t offset) {
+    return offset >= Limits::min() && offset <= Limits::max();
+  });
+}
+
 }  // namespace
 
 std::size_t Shape::piece_at(std::size_t position) const {
@@ -165,6 +172,9 @@ Placed ShapeBuilder::list(const Placed& part, std::vector<std::ptrdiff_t> offset
     shape.elements += child.shape->elements * number;
   }
   if (!uniform) shape.starts.push_back(shape.size);
+  if (uniform && shape.child->is_block() && all_narrow(offsets)) {
+    shape.narrow_offsets.assign(offsets.begin(), offsets.end());
+  }
   shape.offsets = std::move(offsets);
   return finish(std::move(shape));
 }

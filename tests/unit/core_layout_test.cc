@@ -30,7 +30,7 @@ struct Model {
 };
 
 constexpr std::size_t kBytesMax = 3000;
-constexpr std::ptrdiff_t kOffsetMax = 20000;
+constexpr std::ptrdiff_t kOffsetMax = 6000;
 
 class Forest {
  public:
@@ -176,9 +176,15 @@ std::vector<std::ptrdiff_t> expand(const Model& model, std::size_t count, std::p
   return offsets;
 }
 
+// Nothing can be unpacked where one byte of memory stands for two of the message.
+bool overlaps(std::vector<std::ptrdiff_t> offsets) {
+  std::sort(offsets.begin(), offsets.end());
+  return std::adjacent_find(offsets.begin(), offsets.end()) != offsets.end();
+}
+
 std::ptrdiff_t random_extent(Random& random, const Model& model) {
   return random.one_in(3) ? static_cast<std::ptrdiff_t>(model.bytes.size())
-                          : random.between(-100, 300);
+                          : random.between(-100, 300) * random.between(1, 3);
 }
 
 TEST(Layout, PackAndUnpackAnyPieceOfAnyTree) {
@@ -186,7 +192,7 @@ TEST(Layout, PackAndUnpackAnyPieceOfAnyTree) {
   Forest forest(random);
   for (int round = 0; round < 1500; ++round) {
     const Model model = forest.tree(random.between(0, 4));
-    const std::size_t count = random.below(4);
+    const std::size_t count = random.below(8);
     const std::ptrdiff_t extent = random_extent(random, model);
     const Layout layout(model.plain, 0, extent);
     const std::vector<std::ptrdiff_t> offsets = expand(model, count, extent);
@@ -203,10 +209,11 @@ TEST(Layout, PackAndUnpackAnyPieceOfAnyTree) {
       for (std::size_t i = 0; i < length; ++i) {
         ASSERT_EQ(packed[i], memory[offsets[position + i]]) << "round " << round << " byte " << i;
       }
+      if (overlaps(offsets)) continue;
       Memory expected = memory;
       for (std::size_t i = 0; i < length; ++i) {
         packed[i] = static_cast<std::byte>(random.below(256));
-        expected[offsets[position + i]] = packed[i];  // Of bytes that overlap the last one stays.
+        expected[offsets[position + i]] = packed[i];
       }
       unpack(view, position, packed);
       ASSERT_TRUE(memory == expected) << "round " << round;
@@ -292,7 +299,7 @@ TEST(Layout, TagsAndElementsSurviveMerging) {
 TEST(Layout, CopyBetweenDifferentLayoutsKeepsTheSequence) {
   Random random(5);
   Forest forest(random);
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     const Model from = forest.tree(3);
     const Model to = forest.tree(3);
     if (from.bytes.empty() || to.bytes.empty()) continue;
@@ -306,6 +313,7 @@ TEST(Layout, CopyBetweenDifferentLayoutsKeepsTheSequence) {
     Memory expected = target;
     const auto from_offsets = expand(from, from_count, 400);
     const auto to_offsets = expand(to, to_count, 300);
+    if (overlaps(to_offsets)) continue;
     for (std::size_t i = 0; i < std::min(from_offsets.size(), to_offsets.size()); ++i) {
       expected[to_offsets[i]] = source[from_offsets[i]];
     }
