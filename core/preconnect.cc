@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <tuple>
 
 #include "core/check.h"
 #include "core/format.h"
@@ -49,21 +50,26 @@ std::vector<Rank> partners_of_nodes(Rank rank, std::span<const Rank> node_of) {
   return result;
 }
 
-// Ranks r and r + d are paired in two rounds per distance d: first the even blocks of d ranks with
-// the odd ones that follow, then the odd ones with the even ones. (Around the end a third one.)
+// In the order of distance; for each distance d, first the pairs that begin in even blocks of d
+// ranks, then those of odd blocks, then those around the end. Nobody is in two pairs of one of
+// these rounds, but for those around the end.
 std::vector<Rank> partners_of_ring(Rank rank, Rank size, Rank neighbors) {
-  std::vector<Rank> result;
-  const auto add = [&](Rank partner) {
-    if (partner != rank && std::find(result.begin(), result.end(), partner) == result.end()) {
-      result.push_back(partner);
-    }
-  };
+  using Key = std::tuple<Rank, Rank, Rank, Rank>;  // distance, round, first rank; partner
+  std::vector<Key> keys;
   for (Rank distance = 1; distance <= std::min(neighbors, size / 2); ++distance) {
-    const Rank up = static_cast<Rank>((std::uint64_t{rank} + distance) % size);
-    const Rank down = static_cast<Rank>((std::uint64_t{rank} + size - distance) % size);
-    const bool even = (rank / distance) % 2 == 0;
-    add(even ? up : down);
-    add(even ? down : up);
+    for (const Rank first : {rank, (rank + size - distance) % size}) {
+      const Rank second = static_cast<Rank>((std::uint64_t{first} + distance) % size);
+      const Rank round = second < first ? 2 : first / distance % 2;
+      const Rank partner = first == rank ? second : first;
+      keys.emplace_back(distance, round, std::min(first, second), partner);
+    }
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<Rank> result;
+  for (const Key& key : keys) {
+    const Rank partner = std::get<3>(key);
+    // Opposite each other in the ring: found from both sides.
+    if (partner != rank && (result.empty() || result.back() != partner)) result.push_back(partner);
   }
   return result;
 }
@@ -245,17 +251,6 @@ bool read_pairs(std::string_view text, std::string_view source, Rank size, std::
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   return true;
-}
-
-bool Walk::next_dial(Rank& partner) {
-  while (position_ < partners_.size() && under_way_ < under_way_max_) {
-    const Rank candidate = partners_[position_++];
-    if (rank_ > candidate) continue;  // It dials us.
-    ++under_way_;
-    partner = candidate;
-    return true;
-  }
-  return false;
 }
 
 }  // namespace tern::preconnect

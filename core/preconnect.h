@@ -2,8 +2,7 @@
 //
 // TERN_PRECONNECT=all|neighbors:K|nodes|file:PATH|none as a sequence of rounds. In a round each
 // process is in at most one pair, so a job of N connects all to all without any process being asked
-// by many at once; a few rounds overlap (Preconnect::window). Every process computes its own part
-// alone, in O(partners), and both ends of a pair find it in the same round.
+// by many at once; a few rounds overlap (Walk). Every process computes its own part alone.
 // Threading: none of its own. Failure: text that is no plan, or a bad line of a file, is a
 // sentence.
 #pragma once
@@ -54,18 +53,26 @@ std::string write_pairs(std::span<const Pair> pairs, Rank size);
 bool read_pairs(std::string_view text, std::string_view source, Rank size, std::vector<Pair>& pairs,
                 std::string& why);
 
-// Walks through a rank's partners with a bounded number under way. The smaller rank of a pair
-// dials; the other is dialed.
+// Walks through a rank's partners in order, a bounded number of them at a time. The smaller rank of
+// a pair dials and the other waits for it: so nobody runs ahead of the others, and nobody is asked
+// by many at once. All lists follow one order of pairs, so the first pair that is not finished is
+// in reach of both its ends, and the walk of all comes to an end. A partner that died before it
+// dialed is never finished: the caller needs a deadline of its own.
 class Walk {
  public:
   Walk(std::vector<Rank> partners, Rank rank, std::size_t under_way_max)
       : partners_(std::move(partners)), rank_(rank), under_way_max_(under_way_max) {}
-  // The next partner to dial now; false when none is to be dialed now (enough under way, or all
-  // done).
-  bool next_dial(Rank& partner);
-  // A pair that next_dial() named is connected, or has failed.
+  // The next partner, and whether to dial it or to wait for it; false when there is none for now.
+  // When it is connected already, finished() may be called at once.
+  bool next(Rank& partner, bool& dial) {
+    if (position_ == partners_.size() || under_way_ == under_way_max_) return false;
+    partner = partners_[position_++];
+    dial = rank_ < partner;
+    ++under_way_;
+    return true;
+  }
+  // A partner that next() has named is connected, or has failed.
   void finished() { --under_way_; }
-  // All that this rank dials is finished.
   bool done() const { return position_ == partners_.size() && under_way_ == 0; }
 
  private:

@@ -199,23 +199,70 @@ TEST(Preconnect, BadLinesAreNamed) {
 }
 
 TEST(Preconnect, WalkDialsItsSideWithABound) {
-  Walk walk({3, 0, 4, 1, 5, 6}, 2, 2);
+  Walk walk({3, 0, 4, 1}, 2, 2);
   Rank partner = 0;
-  ASSERT_TRUE(walk.next_dial(partner));
-  EXPECT_EQ(partner, 3U);
-  ASSERT_TRUE(walk.next_dial(partner));
-  EXPECT_EQ(partner, 4U);
-  EXPECT_FALSE(walk.next_dial(partner));
+  bool dial = false;
+  ASSERT_TRUE(walk.next(partner, dial));
+  EXPECT_TRUE(partner == 3 && dial);
+  ASSERT_TRUE(walk.next(partner, dial));
+  EXPECT_TRUE(partner == 0 && !dial) << "the smaller rank dials";
+  EXPECT_FALSE(walk.next(partner, dial));
   walk.finished();
-  ASSERT_TRUE(walk.next_dial(partner));
-  EXPECT_EQ(partner, 5U);
+  ASSERT_TRUE(walk.next(partner, dial));
+  EXPECT_TRUE(partner == 4 && dial);
   walk.finished();
   walk.finished();
-  ASSERT_TRUE(walk.next_dial(partner));
-  EXPECT_EQ(partner, 6U);
+  ASSERT_TRUE(walk.next(partner, dial));
+  EXPECT_TRUE(partner == 1 && !dial);
+  EXPECT_FALSE(walk.next(partner, dial));
   EXPECT_FALSE(walk.done());
   walk.finished();
   EXPECT_TRUE(walk.done());
+}
+
+// Everybody walks with one partner at a time, and a pair is finished when both ends are at it: that
+// comes to an end for every plan.
+TEST(Preconnect, WalksOfAllEndWithTheLeastOverlap) {
+  Random random(4);
+  for (Rank size = 2; size <= 24; ++size) {
+    std::vector<Rank> node_of;
+    for (Rank r = 0; r < size; ++r) node_of.push_back(static_cast<Rank>(random.below(4)));
+    std::vector<Pair> pairs;
+    for (Rank i = 0; i < 2 * size; ++i) {
+      pairs.emplace_back(static_cast<Rank>(random.below(size)),
+                         static_cast<Rank>(random.below(size)));
+    }
+    for (const Plan& plan :
+         {plan_of(Plan::Kind::kAll), plan_of(Plan::Kind::kNeighbors, 1),
+          plan_of(Plan::Kind::kNeighbors, 4), plan_of(Plan::Kind::kNeighbors, size),
+          plan_of(Plan::Kind::kNodes), plan_of(Plan::Kind::kFile)}) {
+      std::vector<Walk> walks;
+      std::vector<Rank> at(size);  // size: between partners, or done.
+      for (Rank rank = 0; rank < size; ++rank) {
+        walks.emplace_back(partners(plan, rank, size, node_of, pairs), rank, 1);
+        at[rank] = size;
+      }
+      bool moved = true;
+      while (moved) {
+        moved = false;
+        for (Rank rank = 0; rank < size; ++rank) {
+          bool dial = false;
+          moved |= walks[rank].next(at[rank], dial);
+          const Rank other = at[rank];
+          if (other == size || at[other] != rank) continue;
+          walks[rank].finished();
+          walks[other].finished();
+          at[rank] = at[other] = size;
+          moved = true;
+        }
+      }
+      for (Rank rank = 0; rank < size; ++rank) {
+        EXPECT_TRUE(walks[rank].done())
+            << "rank " << rank << " of " << size << " waits for ever, plan "
+            << static_cast<int>(plan.kind) << ":" << plan.neighbors;
+      }
+    }
+  }
 }
 
 }  // namespace
