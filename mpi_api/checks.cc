@@ -183,6 +183,20 @@ int check_counts(IntArray counts, MPI_Count length, const char* argument) {
   return MPI_SUCCESS;
 }
 
+int check_datatypes(const MPI_Datatype* datatypes, IntArray counts, int length,
+                    const char* argument) {
+  if (datatypes == nullptr) return length > 0 ? refuse_array(length, argument) : MPI_SUCCESS;
+  for (int i = 0; i < length; ++i) {
+    if (counts[i] == 0) continue;
+    const Datatype* const datatype = to_datatype(datatypes[i]);
+    if (is_datatype(datatype, datatypes[i]) && datatype->committed() && datatype->supported()) {
+      continue;
+    }
+    return check_datatype(datatype, datatypes[i], tern::format("{}[{}]", argument, i).c_str());
+  }
+  return MPI_SUCCESS;
+}
+
 int check_info_key(const char* key, const char* argument) {
   if (key == nullptr) return fail(MPI_ERR_INFO_KEY, "{} is a null pointer", argument);
   if (*key == '\0') return fail(MPI_ERR_INFO_KEY, "{} is empty", argument);
@@ -245,6 +259,17 @@ int check_buffer(const void* buffer, IntArray counts, int length, const Datatype
   if (value(buffer) > 2) return MPI_SUCCESS;
   for (int i = 0; i < length; ++i) {
     if (counts[i] > 0) return check_special_buffer(buffer, counts[i], *datatype, argument);
+  }
+  return MPI_SUCCESS;
+}
+
+int check_buffer(const void* buffer, IntArray counts, int length, const MPI_Datatype* datatypes,
+                 const char* argument) {
+  if (value(buffer) > 2) return MPI_SUCCESS;
+  for (int i = 0; i < length; ++i) {
+    if (counts[i] == 0) continue;
+    const Datatype& datatype = *to_datatype(datatypes[i]);
+    if (const int error = check_special_buffer(buffer, counts[i], datatype, argument)) return error;
   }
   return MPI_SUCCESS;
 }

@@ -34,6 +34,9 @@ namespace tern::mpi {
 
 // Not inline: their arguments are arrays and strings, or they are rarely called.
 int check_counts(IntArray counts, MPI_Count length, const char* argument);
+// Datatypes for communication; those of counts that are zero mean nothing.
+int check_datatypes(const MPI_Datatype* datatypes, IntArray counts, int length,
+                    const char* argument);
 int check_info_key(const char* key, const char* argument);
 int check_info_value(const char* value, const char* argument);
 int check_attach_buffer(const void* buffer, MPI_Count size, const char* argument);
@@ -135,6 +138,9 @@ inline int check_buffer(const void* buffer, MPI_Count count, const Datatype* dat
 
 // The buffer of a v collective: `length` counts.
 int check_buffer(const void* buffer, IntArray counts, int length, const Datatype* datatype,
+                 const char* argument);
+// The same with a datatype for each.
+int check_buffer(const void* buffer, IntArray counts, int length, const MPI_Datatype* datatypes,
                  const char* argument);
 
 // The argument is MPI_IN_PLACE; here: false where only the root may pass it and this is another.

@@ -2,12 +2,13 @@
 //
 // A context id is 64 bits: the creating leader's number and that leader's counter, so that it is
 // unique without any agreement and never runs out (new_context() in runtime.h). The lowest two bits
-// tell the plane: point-to-point, collective, or the making of further communicators.
+// tell the plane: point-to-point, collective, the making of further communicators, or persistent.
 // Threading: under the entry lock. Failure: make_comm() gives nullptr when there is no memory.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/engine.h"
@@ -24,6 +25,11 @@ struct Topology;       // topology.h
 // Tags 0..kTagUb are the user's. Every one of them has a negative twin that is neither MPI_ANY_TAG
 // nor MPI_ANY_SOURCE: -3 - tag, for the library's own messages about it.
 inline constexpr int kTagUb = 0x7ffffffd;
+
+// In the persistent plane, tags up to this are the collectives', those from kPartitionTags on are
+// numbers of partitioned messages, and the negative twins are those of messages that set these up.
+inline constexpr std::uint32_t kPersistentTags = 0x3fffffff;
+inline constexpr std::uint32_t kPartitionTags = 0x40000000;
 
 class Comm final : public Object {
  public:
@@ -53,10 +59,19 @@ class Comm final : public Object {
   std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
   // Leaders that agree on a new communicator; no receive has wildcards here.
   std::uint64_t creation_context() const { return context_ | 2U; }
+  // Persistent collectives and partitioned messages: they may live as long as the communicator, so
+  // the numbers of their tags must not come round with those of short-lived operations.
+  std::uint64_t persistent_context() const { return context_ | 3U; }  // Tags: see below.
   // The context of a communicator that was created without blocking has become known.
   void set_context(std::uint64_t context) { context_ = context; }
   // Tag of the next collective on this communicator; all members draw it in the same order.
   int next_collective_tag() { return static_cast<int>(collective_tag_++ & 0x7fffffffU); }
+  // The same for persistent collectives.
+  std::uint32_t next_persistent_number() { return persistent_number_++; }
+  // The first of `count` numbers that this process gives to its partitioned messages.
+  std::uint32_t next_partition_numbers(std::uint32_t count) {
+    return std::exchange(partition_number_, partition_number_ + count);
+  }
 
   Errhandler* errhandler = nullptr;  // One reference is ours. nullptr: MPI_ERRORS_ARE_FATAL.
   Attributes attributes;
@@ -82,6 +97,8 @@ class Comm final : public Object {
   Group* remote_;
   Comm* local_comm_ = nullptr;
   std::uint32_t collective_tag_ = 0;
+  std::uint32_t persistent_number_ = 0;
+  std::uint32_t partition_number_ = 0;
 };
 
 // An intracommunicator; it takes over one reference of the group (also on failure). context comes

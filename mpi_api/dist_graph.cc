@@ -137,7 +137,7 @@ int gather_lists(Comm& comm, const std::vector<int>& mine, Gathered& all) {
   all.starts = starts_of(counts);
   all.numbers.resize(static_cast<std::size_t>(all.starts.back()));
   Datatype* const number = to_datatype(MPI_INT);
-  return impl::allgatherv(mine.data(), count, number, all.numbers.data(), wide(counts),
+  return impl::allgatherv({}, mine.data(), count, number, all.numbers.data(), wide(counts),
                           wide(all.starts), number, &comm);
 }
 
@@ -160,7 +160,7 @@ int exchange(Comm& comm, const std::vector<std::vector<Traveller>>& bags,
   }
   std::vector<MPI_Count> in_counts(out_counts.size());
   Datatype* const count_type = to_datatype(MPI_COUNT);
-  if (const int error = impl::alltoall(out_counts.data(), 1, count_type, in_counts.data(), 1,
+  if (const int error = impl::alltoall({}, out_counts.data(), 1, count_type, in_counts.data(), 1,
                                        count_type, &comm)) {
     return error;
   }
@@ -168,8 +168,8 @@ int exchange(Comm& comm, const std::vector<std::vector<Traveller>>& bags,
   const std::vector<MPI_Count> in_starts = starts_of(in_counts);
   arrived.resize(static_cast<std::size_t>(in_starts.back() / kTravellerInts));
   Datatype* const number = to_datatype(MPI_INT);
-  return impl::alltoallv(leaving.data(), wide(out_counts), wide(out_starts), number, arrived.data(),
-                         wide(in_counts), wide(in_starts), number, &comm);
+  return impl::alltoallv({}, leaving.data(), wide(out_counts), wide(out_starts), number,
+                         arrived.data(), wide(in_counts), wide(in_starts), number, &comm);
 }
 
 // With reordering: everybody learns the graph, and takes the neighbours of its new position.

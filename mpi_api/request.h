@@ -34,8 +34,9 @@ class Request : public Object {
   Operation op{*this};
   Comm* comm = nullptr;  // Whose error handler errors go to; one reference is ours, may be nullptr.
   bool persistent = false;
-  bool active = true;  // Persistent requests: between start and completion.
-  bool freed = false;  // MPI_Request_free was called: destroyed when done.
+  bool active = true;       // Persistent requests: between start and completion.
+  bool collective = false;  // May be neither cancelled nor, while it is active, freed.
+  bool freed = false;       // MPI_Request_free was called: destroyed when done.
   // result() tells nothing but op.outcome to those who want no status, and consumed() does nothing:
   // the common case, for which the Wait family need not ask.
   bool plain = false;

@@ -71,12 +71,16 @@ int finish_many(int count, Index index, MPI_Request handles[], MPI_Status status
     if (is_inactive(request)) {
       if (status != nullptr) set_empty(*status);
     } else {
-      Comm* const comm = request->comm;
-      if (request->op.outcome != Outcome::kOk && comm != nullptr && failed == nullptr) {
-        comm->retain();
-        failed = comm;
-      }
+      // The request holds the communicator, and may go away with it.
+      const bool may_fail = !request->plain || request->op.outcome != Outcome::kOk;
+      Comm* const held = may_fail && first_error == MPI_SUCCESS ? request->comm : nullptr;
+      if (held != nullptr) held->retain();
       error = consume(handle, status);
+      if (error != MPI_SUCCESS && first_error == MPI_SUCCESS) {
+        failed = held;
+      } else if (held != nullptr) {
+        held->release();
+      }
     }
     if (status != nullptr) status->MPI_ERROR = error;
     if (first_error == MPI_SUCCESS) first_error = error;
@@ -221,6 +225,13 @@ int testsome(int incount, MPI_Request array_of_requests[], int* outcount, int ar
 
 int request_free(MPI_Request* request) {
   Request* const freed = to_request(*request);
+  if (freed->collective && !is_inactive(freed)) {
+    return raise_for(freed->comm,
+                     fail(MPI_ERR_REQUEST,
+                          "the request is that of a collective that has been started; complete it "
+                          "with MPI_Wait or MPI_Test instead of freeing it"),
+                     "MPI_Request_free");
+  }
   *request = MPI_REQUEST_NULL;
   if (freed->shared) return MPI_SUCCESS;
   freed->freed = true;
@@ -236,6 +247,12 @@ int request_free(MPI_Request* request) {
 
 int cancel(MPI_Request* request) {
   Request* const cancelled = to_request(*request);
+  if (cancelled->collective) {
+    return raise_for(
+        cancelled->comm,
+        fail(MPI_ERR_REQUEST, "the request is that of a collective, which cannot be cancelled"),
+        "MPI_Cancel");
+  }
   if (!cancelled->done()) cancelled->cancel();
   return MPI_SUCCESS;
 }

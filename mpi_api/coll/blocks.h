@@ -26,6 +26,7 @@ class Blocks {
   DataView operator[](int i) const {
     if (counts_.is_null()) return view(base_ + count_ * type_->extent() * i, count_, *type_);
     if (types_ == nullptr) return view(base_ + displs_[i] * type_->extent(), counts_[i], *type_);
+    if (counts_[i] == 0) return {};  // Its datatype means nothing.
     return view(base_ + displs_[i], counts_[i], *to_datatype(types_[i]));
   }
   std::size_t bytes(int i) const { return (*this)[i].bytes(); }

@@ -1,20 +1,27 @@
 // mpi_api/coll/calls_data.cc - the MPI calls of collectives that move data (MPI-5.0 sections 6.3 to
-// 6.8 and 6.12): choose an algorithm, describe it, run it in the form asked for.
+// 6.8, 6.12 and 6.13): choose an algorithm, describe it, run it in the form asked for.
 //
 // Arguments have been checked by the entry points. Each collective is one function for all forms.
+// What a process does not take part in has datatypes that are nullptr.
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "impl.h"
+#include "mpi_api/checks.h"
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
+#include "mpi_api/coll/inter.h"
 
 namespace tern::mpi {
 namespace coll {
 namespace {
 
-// A member's own block; none where MPI_IN_PLACE says that it is in the other buffer.
+// A member's own block; none where MPI_IN_PLACE says that it is in the other buffer, and where the
+// process has none.
 class Own {
  public:
+  Own() = default;
   Own(const void* buffer, MPI_Count count, const Datatype* type) {
     if (buffer != MPI_IN_PLACE) view_ = view(buffer, count, *type);
   }
@@ -24,32 +31,43 @@ class Own {
   std::optional<DataView> view_;
 };
 
-int barrier_as(const Form& form, Comm& comm) {
-  return launch(comm, form, {},
-                [](Schedule& s) { barrier(s, select(Collective::kBarrier, s.size(), 0)); });
+std::size_t bytes_of(MPI_Count count, const Datatype& type) {
+  return static_cast<std::size_t>(count) * type.layout().size();
 }
 
-int bcast_as(const Form& form, void* buffer, MPI_Count count, Datatype* type, int root,
-             Comm& comm) {
-  Object* const used[] = {type};
-  const DataView data = view(buffer, count, *type);
-  return launch(comm, form, used, [&](Schedule& s) {
-    if (data.bytes() == 0) return;
-    bcast(s, select(Collective::kBcast, s.size(), data.bytes()), data, root);
-  });
-}
-
-// One member's input to a rooted collective, and all members' output at the root, or the reverse.
+// One process's view of a rooted collective: a block at every member, all of them at the root.
 struct Rooted {
   Own own;
   Blocks all;
-  std::size_t block_bytes;  // As far as all members know it alike; 0 for the v forms.
+  std::size_t block_bytes = 0;  // As far as all members know it alike; 0 for the v forms.
   int root;
 };
+
+// The members' side has a count and a datatype, the root's side equal blocks or listed ones.
+Rooted rooted(const Role& role, const void* buffer, MPI_Count count, Datatype* type,
+              const Blocks& all, int root) {
+  Rooted data;
+  if (role.member) data.own = Own(buffer, count, type);
+  if (role.root) data.all = all;
+  data.root = root;
+  return data;
+}
+
+Blocks equal_blocks(const Role& role, const void* buffer, MPI_Count count, const Datatype* type) {
+  return role.root ? Blocks(buffer, count, *type) : Blocks();
+}
+
+Blocks listed_blocks(const Role& role, const void* buffer, IntArray counts, IntArray displs,
+                     const Datatype* type) {
+  return role.root ? Blocks(buffer, counts, displs, *type) : Blocks();
+}
 
 int gather_as(const Form& form, Collective which, const Rooted& data, std::span<Object* const> used,
               Comm& comm) {
   return launch(comm, form, used, [&](Schedule& s) {
+    if (comm.is_inter()) [[unlikely]] {
+      return inter::gather(s, data.own.get(), data.all, comm.remote_size(), data.root);
+    }
     if (which == Collective::kGather && data.block_bytes == 0) return;
     gather(s, select(which, s.size(), data.block_bytes), data.own.get(), data.all, data.root);
   });
@@ -58,104 +76,41 @@ int gather_as(const Form& form, Collective which, const Rooted& data, std::span<
 int scatter_as(const Form& form, Collective which, const Rooted& data,
                std::span<Object* const> used, Comm& comm) {
   return launch(comm, form, used, [&](Schedule& s) {
+    if (comm.is_inter()) [[unlikely]] {
+      return inter::scatter(s, data.all, data.own.get(), comm.remote_size(), data.root);
+    }
     if (which == Collective::kScatter && data.block_bytes == 0) return;
     scatter(s, select(which, s.size(), data.block_bytes), data.all, data.own.get(), data.root);
   });
 }
 
-std::size_t bytes_of(MPI_Count count, const Datatype& type) {
-  return static_cast<std::size_t>(count) * type.layout().size();
-}
-
-int gather_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-              void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool here = comm.rank() == root;
-  const Rooted data{Own(sendbuf, sendcount, sendtype),
-                    here ? Blocks(recvbuf, recvcount, *recvtype) : Blocks(),
-                    here ? bytes_of(recvcount, *recvtype) : bytes_of(sendcount, *sendtype), root};
-  return gather_as(form, Collective::kGather, data, used, comm);
-}
-
-int gatherv_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-               void* recvbuf, IntArray counts, IntArray displs, Datatype* recvtype, int root,
-               Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool here = comm.rank() == root;
-  const Rooted data{Own(sendbuf, sendcount, sendtype),
-                    here ? Blocks(recvbuf, counts, displs, *recvtype) : Blocks(), 0, root};
-  return gather_as(form, Collective::kGatherv, data, used, comm);
-}
-
-int scatter_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-               void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool here = comm.rank() == root;
-  const Rooted data{Own(recvbuf, recvcount, recvtype),
-                    here ? Blocks(sendbuf, sendcount, *sendtype) : Blocks(),
-                    here ? bytes_of(sendcount, *sendtype) : bytes_of(recvcount, *recvtype), root};
-  return scatter_as(form, Collective::kScatter, data, used, comm);
-}
-
-int scatterv_as(const Form& form, const void* sendbuf, IntArray counts, IntArray displs,
-                Datatype* sendtype, void* recvbuf, MPI_Count recvcount, Datatype* recvtype,
-                int root, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool here = comm.rank() == root;
-  const Rooted data{Own(recvbuf, recvcount, recvtype),
-                    here ? Blocks(sendbuf, counts, displs, *sendtype) : Blocks(), 0, root};
-  return scatter_as(form, Collective::kScatterv, data, used, comm);
-}
-
-int allgather_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-                 void* recvbuf, MPI_Count recvcount, Datatype* recvtype, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const Own own(sendbuf, sendcount, sendtype);
-  const std::size_t total = bytes_of(recvcount, *recvtype) * static_cast<std::size_t>(comm.size());
+int allgather_as(const Form& form, Collective which, const Own& own, const Blocks& all,
+                 std::size_t total_bytes, std::span<Object* const> used, Comm& comm) {
   return launch(comm, form, used, [&](Schedule& s) {
-    if (total == 0) return;
-    allgather(s, select(Collective::kAllgather, s.size(), total), own.get(),
-              Blocks(recvbuf, recvcount, *recvtype));
+    if (comm.is_inter()) [[unlikely]] {
+      return inter::allgather(s, *own.get(), all, comm.remote_size());
+    }
+    if (total_bytes == 0) return;
+    allgather(s, select(which, s.size(), total_bytes), own.get(), all);
   });
 }
 
-int allgatherv_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-                  void* recvbuf, IntArray counts, IntArray displs, Datatype* recvtype, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const Own own(sendbuf, sendcount, sendtype);
-  MPI_Count elements = 0;
-  for (int i = 0; i < comm.size(); ++i) elements += counts[i];
-  const std::size_t total = bytes_of(elements, *recvtype);
+// from: nullptr for MPI_IN_PLACE.
+int alltoall_as(const Form& form, Collective which, const Blocks* from, const Blocks& to,
+                std::size_t block_bytes, std::span<Object* const> used, Comm& comm) {
   return launch(comm, form, used, [&](Schedule& s) {
-    if (total == 0) return;
-    allgather(s, select(Collective::kAllgatherv, s.size(), total), own.get(),
-              Blocks(recvbuf, counts, displs, *recvtype));
+    if (comm.is_inter()) [[unlikely]] {
+      return inter::alltoall(s, *from, to, comm.remote_size());
+    }
+    if (which == Collective::kAlltoall && block_bytes == 0) return;
+    alltoall(s, select(which, s.size(), block_bytes), from, to);
   });
 }
 
-int alltoall_as(const Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
-                void* recvbuf, MPI_Count recvcount, Datatype* recvtype, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool in_place = sendbuf == MPI_IN_PLACE;
-  const Blocks from = in_place ? Blocks() : Blocks(sendbuf, sendcount, *sendtype);
-  const std::size_t block = bytes_of(recvcount, *recvtype);
-  return launch(comm, form, used, [&](Schedule& s) {
-    if (block == 0) return;
-    alltoall(s, select(Collective::kAlltoall, s.size(), block), in_place ? nullptr : &from,
-             Blocks(recvbuf, recvcount, *recvtype));
-  });
-}
-
-int alltoallv_as(const Form& form, const void* sendbuf, IntArray sendcounts, IntArray sdispls,
-                 Datatype* sendtype, void* recvbuf, IntArray recvcounts, IntArray rdispls,
-                 Datatype* recvtype, Comm& comm) {
-  Object* const used[] = {sendtype, recvtype};
-  const bool in_place = sendbuf == MPI_IN_PLACE;
-  const Blocks from = in_place ? Blocks() : Blocks(sendbuf, sendcounts, sdispls, *sendtype);
-  return launch(comm, form, used, [&](Schedule& s) {
-    alltoall(s, select(Collective::kAlltoallv, s.size(), 0), in_place ? nullptr : &from,
-             Blocks(recvbuf, recvcounts, rdispls, *recvtype));
-  });
+void collect(std::vector<Object*>& used, IntArray counts, const MPI_Datatype* types, int length) {
+  for (int i = 0; i < length; ++i) {
+    if (counts[i] != 0) used.push_back(to_datatype(types[i]));
+  }
 }
 
 }  // namespace
@@ -163,106 +118,129 @@ int alltoallv_as(const Form& form, const void* sendbuf, IntArray sendcounts, Int
 
 namespace impl {
 
-int barrier(Comm* comm) { return coll::barrier_as({}, *comm); }
-int ibarrier(Comm* comm, Request** request) { return coll::barrier_as({request}, *comm); }
+using coll::Blocks;
+using coll::Collective;
+using coll::Own;
 
-int bcast(void* buffer, MPI_Count count, Datatype* datatype, int root, Comm* comm) {
-  return coll::bcast_as({}, buffer, count, datatype, root, *comm);
-}
-int ibcast(void* buffer, MPI_Count count, Datatype* datatype, int root, Comm* comm,
-           Request** request) {
-  return coll::bcast_as({request}, buffer, count, datatype, root, *comm);
-}
-
-int gather(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-           MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm) {
-  return coll::gather_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root,
-                         *comm);
-}
-int igather(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-            MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm, Request** request) {
-  return coll::gather_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype,
-                         root, *comm);
+int barrier(const coll::Form& form, Comm* comm) {
+  return coll::launch(*comm, form, {}, [comm](coll::Schedule& s) {
+    if (comm->is_inter()) return coll::inter::barrier(s);
+    coll::barrier(s, coll::select(Collective::kBarrier, s.size(), 0));
+  });
 }
 
-int gatherv(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-            IntArray recvcounts, IntArray displs, Datatype* recvtype, int root, Comm* comm) {
-  return coll::gatherv_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype,
-                          root, *comm);
-}
-int igatherv(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-             IntArray recvcounts, IntArray displs, Datatype* recvtype, int root, Comm* comm,
-             Request** request) {
-  return coll::gatherv_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs,
-                          recvtype, root, *comm);
-}
-
-int scatter(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-            MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm) {
-  return coll::scatter_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root,
-                          *comm);
-}
-int iscatter(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-             MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm, Request** request) {
-  return coll::scatter_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype,
-                          root, *comm);
+int bcast(const coll::Form& form, void* buffer, MPI_Count count, Datatype* datatype, int root,
+          Comm* comm) {
+  Object* const used[] = {datatype};
+  // Beside the root of an intercommunicator, there are no data.
+  const DataView data = datatype != nullptr ? view(buffer, count, *datatype) : DataView();
+  return coll::launch(*comm, form, used, [&](coll::Schedule& s) {
+    if (data.bytes() == 0) return;
+    if (comm->is_inter()) return coll::inter::bcast(s, data, root);
+    coll::bcast(s, coll::select(Collective::kBcast, s.size(), data.bytes()), data, root);
+  });
 }
 
-int scatterv(const void* sendbuf, IntArray sendcounts, IntArray displs, Datatype* sendtype,
-             void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm) {
-  return coll::scatterv_as({}, sendbuf, sendcounts, displs, sendtype, recvbuf, recvcount, recvtype,
-                           root, *comm);
-}
-int iscatterv(const void* sendbuf, IntArray sendcounts, IntArray displs, Datatype* sendtype,
-              void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm,
-              Request** request) {
-  return coll::scatterv_as({request}, sendbuf, sendcounts, displs, sendtype, recvbuf, recvcount,
-                           recvtype, root, *comm);
-}
-
-int allgather(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-              MPI_Count recvcount, Datatype* recvtype, Comm* comm) {
-  return coll::allgather_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, *comm);
-}
-int iallgather(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-               MPI_Count recvcount, Datatype* recvtype, Comm* comm, Request** request) {
-  return coll::allgather_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype,
-                            *comm);
+int gather(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+           void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const Role role = role_of(root, *comm);
+  coll::Rooted data = coll::rooted(role, sendbuf, sendcount, sendtype,
+                                   coll::equal_blocks(role, recvbuf, recvcount, recvtype), root);
+  if (role.root || role.member) {
+    data.block_bytes =
+        role.root ? coll::bytes_of(recvcount, *recvtype) : coll::bytes_of(sendcount, *sendtype);
+  }
+  return coll::gather_as(form, Collective::kGather, data, used, *comm);
 }
 
-int allgatherv(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-               IntArray recvcounts, IntArray displs, Datatype* recvtype, Comm* comm) {
-  return coll::allgatherv_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs,
-                             recvtype, *comm);
-}
-int iallgatherv(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-                IntArray recvcounts, IntArray displs, Datatype* recvtype, Comm* comm,
-                Request** request) {
-  return coll::allgatherv_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs,
-                             recvtype, *comm);
-}
-
-int alltoall(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-             MPI_Count recvcount, Datatype* recvtype, Comm* comm) {
-  return coll::alltoall_as({}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, *comm);
-}
-int ialltoall(const void* sendbuf, MPI_Count sendcount, Datatype* sendtype, void* recvbuf,
-              MPI_Count recvcount, Datatype* recvtype, Comm* comm, Request** request) {
-  return coll::alltoall_as({request}, sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype,
-                           *comm);
+int gatherv(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+            void* recvbuf, IntArray recvcounts, IntArray displs, Datatype* recvtype, int root,
+            Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const Role role = role_of(root, *comm);
+  const coll::Rooted data =
+      coll::rooted(role, sendbuf, sendcount, sendtype,
+                   coll::listed_blocks(role, recvbuf, recvcounts, displs, recvtype), root);
+  return coll::gather_as(form, Collective::kGatherv, data, used, *comm);
 }
 
-int alltoallv(const void* sendbuf, IntArray sendcounts, IntArray sdispls, Datatype* sendtype,
-              void* recvbuf, IntArray recvcounts, IntArray rdispls, Datatype* recvtype,
-              Comm* comm) {
-  return coll::alltoallv_as({}, sendbuf, sendcounts, sdispls, sendtype, recvbuf, recvcounts,
-                            rdispls, recvtype, *comm);
+int scatter(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+            void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root, Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const Role role = role_of(root, *comm);
+  coll::Rooted data = coll::rooted(role, recvbuf, recvcount, recvtype,
+                                   coll::equal_blocks(role, sendbuf, sendcount, sendtype), root);
+  if (role.root || role.member) {
+    data.block_bytes =
+        role.root ? coll::bytes_of(sendcount, *sendtype) : coll::bytes_of(recvcount, *recvtype);
+  }
+  return coll::scatter_as(form, Collective::kScatter, data, used, *comm);
 }
-int ialltoallv(const void* sendbuf, IntArray sendcounts, IntArray sdispls, Datatype* sendtype,
-               void* recvbuf, IntArray recvcounts, IntArray rdispls, Datatype* recvtype, Comm* comm,
-               Request** request) {
-  return coll::alltoallv_as({request}, sendbuf, sendcounts, sdispls, sendtype, recvbuf, recvcounts,
-                            rdispls, recvtype, *comm);
+
+int scatterv(const coll::Form& form, const void* sendbuf, IntArray sendcounts, IntArray displs,
+             Datatype* sendtype, void* recvbuf, MPI_Count recvcount, Datatype* recvtype, int root,
+             Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const Role role = role_of(root, *comm);
+  const coll::Rooted data =
+      coll::rooted(role, recvbuf, recvcount, recvtype,
+                   coll::listed_blocks(role, sendbuf, sendcounts, displs, sendtype), root);
+  return coll::scatter_as(form, Collective::kScatterv, data, used, *comm);
+}
+
+int allgather(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+              void* recvbuf, MPI_Count recvcount, Datatype* recvtype, Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const std::size_t total =
+      coll::bytes_of(recvcount, *recvtype) * static_cast<std::size_t>(comm->size());
+  return coll::allgather_as(form, Collective::kAllgather, Own(sendbuf, sendcount, sendtype),
+                            Blocks(recvbuf, recvcount, *recvtype), total, used, *comm);
+}
+
+int allgatherv(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+               void* recvbuf, IntArray recvcounts, IntArray displs, Datatype* recvtype,
+               Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  MPI_Count elements = 0;
+  for (int i = 0; i < comm->remote_size(); ++i) elements += recvcounts[i];
+  return coll::allgather_as(form, Collective::kAllgatherv, Own(sendbuf, sendcount, sendtype),
+                            Blocks(recvbuf, recvcounts, displs, *recvtype),
+                            coll::bytes_of(elements, *recvtype), used, *comm);
+}
+
+int alltoall(const coll::Form& form, const void* sendbuf, MPI_Count sendcount, Datatype* sendtype,
+             void* recvbuf, MPI_Count recvcount, Datatype* recvtype, Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const bool in_place = sendbuf == MPI_IN_PLACE;
+  const Blocks from = in_place ? Blocks() : Blocks(sendbuf, sendcount, *sendtype);
+  return coll::alltoall_as(form, Collective::kAlltoall, in_place ? nullptr : &from,
+                           Blocks(recvbuf, recvcount, *recvtype),
+                           coll::bytes_of(recvcount, *recvtype), used, *comm);
+}
+
+int alltoallv(const coll::Form& form, const void* sendbuf, IntArray sendcounts, IntArray sdispls,
+              Datatype* sendtype, void* recvbuf, IntArray recvcounts, IntArray rdispls,
+              Datatype* recvtype, Comm* comm) {
+  Object* const used[] = {sendtype, recvtype};
+  const bool in_place = sendbuf == MPI_IN_PLACE;
+  const Blocks from = in_place ? Blocks() : Blocks(sendbuf, sendcounts, sdispls, *sendtype);
+  return coll::alltoall_as(form, Collective::kAlltoallv, in_place ? nullptr : &from,
+                           Blocks(recvbuf, recvcounts, rdispls, *recvtype), 0, used, *comm);
+}
+
+int alltoallw(const coll::Form& form, const void* sendbuf, IntArray sendcounts, IntArray sdispls,
+              const MPI_Datatype* sendtypes, void* recvbuf, IntArray recvcounts, IntArray rdispls,
+              const MPI_Datatype* recvtypes, Comm* comm) {
+  const bool in_place = sendbuf == MPI_IN_PLACE;
+  std::vector<Object*> used;
+  if (form.request != nullptr) {
+    if (!in_place) coll::collect(used, sendcounts, sendtypes, comm->remote_size());
+    coll::collect(used, recvcounts, recvtypes, comm->remote_size());
+  }
+  const Blocks from = in_place ? Blocks() : Blocks(sendbuf, sendcounts, sdispls, sendtypes);
+  return coll::alltoall_as(form, Collective::kAlltoallv, in_place ? nullptr : &from,
+                           Blocks(recvbuf, recvcounts, rdispls, recvtypes), 0, used, *comm);
 }
 
 }  // namespace impl

@@ -1,13 +1,15 @@
 // mpi_api/coll/calls_reduce.cc - the MPI calls of collectives that reduce (MPI-5.0 sections 6.9 to
-// 6.11 and 6.12): choose an algorithm, describe it, run it in the form asked for.
+// 6.13): choose an algorithm, describe it, run it in the form asked for.
 //
 // Arguments have been checked by the entry points, except whether the operation is defined for the
 // datatype. Each collective is one function for all forms.
 #include <vector>
 
 #include "impl.h"
+#include "mpi_api/checks.h"
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
+#include "mpi_api/coll/inter.h"
 #include "mpi_api/op.h"
 
 namespace tern::mpi {
@@ -20,40 +22,30 @@ Operands operands(const void* sendbuf, void* recvbuf, MPI_Count count) {
   return {static_cast<const std::byte*>(from), to, static_cast<std::size_t>(count)};
 }
 
-// bytes: what the algorithm is chosen by. build(schedule, algorithm) describes the collective.
-template <class Build>
+// bytes: what the algorithm is chosen by. build(schedule, algorithm) describes the collective,
+// between(schedule) that of an intercommunicator.
+template <class Build, class Between>
 int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& type, Op& op,
-               Comm& comm, Build build) {
+               Comm& comm, Build build, Between between) {
   if (const int error = check_reduction(op, type)) return error;
   Object* const used[] = {&type, &op};
   return launch(comm, form, used, [&](Schedule& s) {
     if (count == 0) return;
     s.set_reduction(op, type);
+    if (comm.is_inter()) [[unlikely]] {
+      return between(s);
+    }
     build(s, select(which, s.size(), count * type.layout().size(), op.commutative()));
   });
-}
-
-int reduce_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count count, Datatype& type,
-              Op& op, int root, Comm& comm) {
-  // recvbuf means nothing on other members, not even that it differs from sendbuf.
-  const Operands data = operands(sendbuf, comm.rank() == root ? recvbuf : nullptr, count);
-  return reduce_any(form, Collective::kReduce, data.count, type, op, comm,
-                    [&](Schedule& s, Algorithm algorithm) { reduce(s, algorithm, data, root); });
-}
-
-int allreduce_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
-                 Datatype& type, Op& op, Comm& comm) {
-  const Operands data = operands(sendbuf, recvbuf, count);
-  return reduce_any(form, Collective::kAllreduce, data.count, type, op, comm,
-                    [&](Schedule& s, Algorithm algorithm) { allreduce(s, algorithm, data); });
 }
 
 int scan_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count count, Datatype& type,
             Op& op, Comm& comm, bool exclusive) {
   const Operands data = operands(sendbuf, recvbuf, count);
-  return reduce_any(form, exclusive ? Collective::kExscan : Collective::kScan, data.count, type, op,
-                    comm,
-                    [&](Schedule& s, Algorithm algorithm) { scan(s, algorithm, data, exclusive); });
+  return reduce_any(
+      form, exclusive ? Collective::kExscan : Collective::kScan, data.count, type, op, comm,
+      [&](Schedule& s, Algorithm algorithm) { scan(s, algorithm, data, exclusive); },
+      [](Schedule&) {});
 }
 
 int reduce_scatter_as(const Form& form, const void* sendbuf, void* recvbuf,
@@ -61,7 +53,8 @@ int reduce_scatter_as(const Form& form, const void* sendbuf, void* recvbuf,
   const Operands data = operands(sendbuf, recvbuf, 0);
   return reduce_any(
       form, Collective::kReduceScatter, starts.back(), type, op, comm,
-      [&](Schedule& s, Algorithm algorithm) { reduce_scatter(s, algorithm, data, starts); });
+      [&](Schedule& s, Algorithm algorithm) { reduce_scatter(s, algorithm, data, starts); },
+      [&](Schedule& s) { inter::reduce_scatter(s, data, starts); });
 }
 
 template <class Counts>
@@ -88,62 +81,49 @@ std::vector<std::size_t> listed_starts(IntArray counts, const Comm& comm) {
 
 namespace impl {
 
-int reduce(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-           int root, Comm* comm) {
-  return coll::reduce_as({}, sendbuf, recvbuf, count, *datatype, *op, root, *comm);
-}
-int ireduce(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-            int root, Comm* comm, Request** request) {
-  return coll::reduce_as({request}, sendbuf, recvbuf, count, *datatype, *op, root, *comm);
-}
-
-int allreduce(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-              Comm* comm) {
-  return coll::allreduce_as({}, sendbuf, recvbuf, count, *datatype, *op, *comm);
-}
-int iallreduce(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-               Comm* comm, Request** request) {
-  return coll::allreduce_as({request}, sendbuf, recvbuf, count, *datatype, *op, *comm);
+int reduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
+           Datatype* datatype, Op* op, int root, Comm* comm) {
+  const Role role = role_of(root, *comm);
+  if (!role.root && !role.member) {
+    return coll::launch(*comm, form, {}, [](coll::Schedule&) {});  // Beside the root.
+  }
+  // recvbuf means nothing on other members, not even that it differs from sendbuf.
+  const coll::Operands data = coll::operands(sendbuf, role.root ? recvbuf : nullptr, count);
+  return coll::reduce_any(
+      form, coll::Collective::kReduce, data.count, *datatype, *op, *comm,
+      [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::reduce(s, algorithm, data, root); },
+      [&](coll::Schedule& s) { coll::inter::reduce(s, data, root); });
 }
 
-int reduce_scatter_block(const void* sendbuf, void* recvbuf, MPI_Count recvcount,
-                         Datatype* datatype, Op* op, Comm* comm) {
-  return coll::reduce_scatter_as({}, sendbuf, recvbuf, coll::equal_starts(recvcount, *comm),
+int allreduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
+              Datatype* datatype, Op* op, Comm* comm) {
+  const coll::Operands data = coll::operands(sendbuf, recvbuf, count);
+  return coll::reduce_any(
+      form, coll::Collective::kAllreduce, data.count, *datatype, *op, *comm,
+      [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::allreduce(s, algorithm, data); },
+      [&](coll::Schedule& s) { coll::inter::allreduce(s, data); });
+}
+
+int reduce_scatter_block(const coll::Form& form, const void* sendbuf, void* recvbuf,
+                         MPI_Count recvcount, Datatype* datatype, Op* op, Comm* comm) {
+  return coll::reduce_scatter_as(form, sendbuf, recvbuf, coll::equal_starts(recvcount, *comm),
                                  *datatype, *op, *comm);
 }
-int ireduce_scatter_block(const void* sendbuf, void* recvbuf, MPI_Count recvcount,
-                          Datatype* datatype, Op* op, Comm* comm, Request** request) {
-  return coll::reduce_scatter_as({request}, sendbuf, recvbuf, coll::equal_starts(recvcount, *comm),
+
+int reduce_scatter(const coll::Form& form, const void* sendbuf, void* recvbuf, IntArray recvcounts,
+                   Datatype* datatype, Op* op, Comm* comm) {
+  return coll::reduce_scatter_as(form, sendbuf, recvbuf, coll::listed_starts(recvcounts, *comm),
                                  *datatype, *op, *comm);
 }
 
-int reduce_scatter(const void* sendbuf, void* recvbuf, IntArray recvcounts, Datatype* datatype,
-                   Op* op, Comm* comm) {
-  return coll::reduce_scatter_as({}, sendbuf, recvbuf, coll::listed_starts(recvcounts, *comm),
-                                 *datatype, *op, *comm);
-}
-int ireduce_scatter(const void* sendbuf, void* recvbuf, IntArray recvcounts, Datatype* datatype,
-                    Op* op, Comm* comm, Request** request) {
-  return coll::reduce_scatter_as({request}, sendbuf, recvbuf,
-                                 coll::listed_starts(recvcounts, *comm), *datatype, *op, *comm);
+int scan(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
+         Datatype* datatype, Op* op, Comm* comm) {
+  return coll::scan_as(form, sendbuf, recvbuf, count, *datatype, *op, *comm, false);
 }
 
-int scan(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-         Comm* comm) {
-  return coll::scan_as({}, sendbuf, recvbuf, count, *datatype, *op, *comm, false);
-}
-int iscan(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-          Comm* comm, Request** request) {
-  return coll::scan_as({request}, sendbuf, recvbuf, count, *datatype, *op, *comm, false);
-}
-
-int exscan(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-           Comm* comm) {
-  return coll::scan_as({}, sendbuf, recvbuf, count, *datatype, *op, *comm, true);
-}
-int iexscan(const void* sendbuf, void* recvbuf, MPI_Count count, Datatype* datatype, Op* op,
-            Comm* comm, Request** request) {
-  return coll::scan_as({request}, sendbuf, recvbuf, count, *datatype, *op, *comm, true);
+int exscan(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
+           Datatype* datatype, Op* op, Comm* comm) {
+  return coll::scan_as(form, sendbuf, recvbuf, count, *datatype, *op, *comm, true);
 }
 
 }  // namespace impl

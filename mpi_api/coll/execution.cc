@@ -27,6 +27,7 @@ class CollectiveRequest final : public Request {
     comm->retain();
     persistent = form.persistent;
     active = false;
+    collective = true;
     for (Object* const object : used) {
       if (object == nullptr || object->predefined()) continue;  // Predefined ones stay.
       object->retain();
@@ -43,6 +44,11 @@ class CollectiveRequest final : public Request {
   }
 
   int start() override {
+    if (execution_.schedule.messages_in_flight()) {
+      return fail(MPI_ERR_REQUEST,
+                  "the collective failed when it was last run, and messages of it are still on "
+                  "their way; free the request and make a new one");
+    }
     active = true;
     op.done = false;
     execution_.schedule.start();
@@ -70,7 +76,16 @@ class CollectiveRequest final : public Request {
 
 }  // namespace
 
-Execution* Execution::begin(Comm& comm) {
+void Execution::Route::take(Comm& to, bool persistent, int first_rank) {
+  comm = &to;
+  context = persistent ? to.persistent_context() : to.collective_context();
+  sequence = persistent ? to.next_persistent_number()
+                        : static_cast<std::uint32_t>(to.next_collective_tag());
+  tags = persistent ? kPersistentTags : 0x7fffffff;
+  first = first_rank;
+}
+
+Execution* Execution::begin(Comm& comm, bool persistent) {
   Execution* execution = free_executions;
   if (execution != nullptr) {
     free_executions = execution->next_free_;
@@ -81,7 +96,12 @@ Execution* Execution::begin(Comm& comm) {
   }
   execution->engine_ = &engine();
   execution->comm_ = &comm;
-  execution->sequence_ = static_cast<std::uint32_t>(comm.next_collective_tag());
+  if (comm.is_inter()) [[unlikely]] {
+    execution->own_.take(comm.local_comm(), persistent, 0);
+    execution->remote_.take(comm, persistent, comm.size());
+  } else {
+    execution->own_.take(comm, persistent, 0);
+  }
   execution->schedule.reset(comm.rank(), comm.size(), *execution);
   return execution;
 }
@@ -119,7 +139,8 @@ int Execution::run() {
 }
 
 int Execution::error() const {
-  const int rank = schedule.failed_rank();
+  const Route& route = route_to(schedule.failed_rank());
+  const int rank = schedule.failed_rank() - route.first;
   switch (schedule.outcome()) {
     case Outcome::kOk:
     case Outcome::kCancelled:
@@ -136,7 +157,7 @@ int Execution::error() const {
       }
       return fail(MPI_ERR_OTHER,
                   "the process with rank {} in the communicator cannot be reached: {}", rank,
-                  comm_->peer(rank).why);
+                  route.comm->peer(rank).why);
     case Outcome::kNoMemory:
       return no_memory();
   }
@@ -144,8 +165,9 @@ int Execution::error() const {
 }
 
 bool Execution::send(int rank, int sub, const DataView& data, tern::Request& request) {
-  Peer& peer = comm_->peer(rank);
-  const Envelope envelope{comm_->collective_context(), comm_->rank(), tag(sub)};
+  const Route& route = route_to(rank);
+  Peer& peer = route.comm->peer(rank - route.first);
+  const Envelope envelope{route.context, route.comm->rank(), route.tag(sub)};
   const std::size_t size = data.bytes();
   const std::byte* const run = data.run();
   if ((run != nullptr || size == 0) && engine_->send_now(peer, envelope, run, size)) return true;
@@ -154,7 +176,8 @@ bool Execution::send(int rank, int sub, const DataView& data, tern::Request& req
 }
 
 void Execution::receive(int rank, int sub, const DataView& data, tern::Request& request) {
-  engine_->receive({comm_->collective_context(), rank, tag(sub)}, data, request);
+  const Route& route = route_to(rank);
+  engine_->receive({route.context, rank - route.first, route.tag(sub)}, data, request);
 }
 
 void Execution::cancel_receive(tern::Request& request) { engine_->cancel_receive(request); }
@@ -167,11 +190,6 @@ int begin_request(Execution& execution, const Form& form, std::span<Object* cons
   }
   *form.request = request;
   return form.persistent ? MPI_SUCCESS : request->start();
-}
-
-int refuse_inter(const Comm& comm) {
-  return fail(MPI_ERR_COMM, "collectives on intercommunicators, such as {}, are not offered yet",
-              comm.name.empty() ? "this one" : comm.name.c_str());
 }
 
 int no_memory() {

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <span>
 
-#include "mpi_api/coll/internal.h"
+#include "mpi_api/coll/form.h"
 #include "mpi_api/coll/schedule.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/errors.h"
@@ -20,8 +20,9 @@ class Execution final : private Channel {
  public:
   // The next collective on comm, with an empty schedule; nullptr when there is no memory. Every
   // member calls this for each collective, in the same order: it draws the collective's tag. comm
-  // outlives the execution.
-  static Execution* begin(Comm& comm);
+  // outlives the execution. The schedule of an intercommunicator is one of the local group, and
+  // rank i of the remote group has the number local size + i in it.
+  static Execution* begin(Comm& comm, bool persistent);
   // Gives it back. Sends that a failure left behind keep it alive for themselves.
   void end();
 
@@ -38,44 +39,43 @@ class Execution final : private Channel {
   ~Execution() = default;
   void recycle();
 
-  // Messages carry the collective's tag and the sub-tag: kSubTags is a power of two.
-  int tag(int sub) const {
-    return static_cast<int>((sequence_ * kSubTags + static_cast<std::uint32_t>(sub)) & kTags);
-  }
+  // The way to a group. Messages carry the collective's tag and the sub-tag: kSubTags is a power of
+  // two.
+  struct Route {
+    Comm* comm = nullptr;
+    std::uint64_t context = 0;
+    std::uint32_t sequence = 0;
+    std::uint32_t tags = 0;  // Mask of the bits that a tag may have.
+    int first = 0;           // Number of the group's rank 0 in the schedule.
+
+    void take(Comm& to, bool persistent, int first_rank);
+    int tag(int sub) const {
+      return static_cast<int>((sequence * kSubTags + static_cast<std::uint32_t>(sub)) & tags);
+    }
+  };
+  const Route& route_to(int rank) const { return rank < schedule.size() ? own_ : remote_; }
   bool send(int rank, int sub, const DataView& data, tern::Request& request) override;
   void receive(int rank, int sub, const DataView& data, tern::Request& request) override;
   void cancel_receive(tern::Request& request) override;
 
-  static constexpr std::uint32_t kTags = 0x7fffffff;
-
   Engine* engine_ = nullptr;
   Comm* comm_ = nullptr;
-  std::uint32_t sequence_ = 0;
+  Route own_;
+  Route remote_;                // Intercommunicators.
   std::size_t kept_bytes_ = 0;  // While free: counted in the bound on what free operations hold.
   Execution* next_free_ = nullptr;
-};
-
-// How a call ends: request == nullptr: it blocks.
-struct Form {
-  Request** request = nullptr;
-  bool persistent = false;
-  Hook hook = nullptr;
-  void* context = nullptr;
 };
 
 // Makes the request of a non-blocking or persistent form and (non-blocking) starts it. Takes over
 // the execution. `used` must live as long as the request: one reference of each is taken.
 int begin_request(Execution& execution, const Form& form, std::span<Object* const> used);
 
-[[gnu::cold]] int refuse_inter(const Comm& comm);
 [[gnu::cold]] int no_memory();
 
 // Runs one collective: build(schedule) describes it.
 template <class Build>
 int launch(Comm& comm, const Form& form, std::span<Object* const> used, Build build) {
-  if (comm.is_inter()) [[unlikely]]
-    return refuse_inter(comm);
-  Execution* const execution = Execution::begin(comm);
+  Execution* const execution = Execution::begin(comm, form.persistent);
   if (execution == nullptr) [[unlikely]]
     return no_memory();
   build(execution->schedule);

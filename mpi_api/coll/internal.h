@@ -6,6 +6,7 @@
 #pragma once
 #include <cstddef>
 
+#include "mpi_api/coll/form.h"
 #include "mpi_api/object.h"
 
 namespace tern::mpi::coll {
@@ -16,11 +17,6 @@ int allgather_bytes(Comm& comm, const void* mine, std::size_t each, void* all);
 
 // Blocking. Copies size bytes at the root's `data` to everybody's.
 int bcast_bytes(Comm& comm, void* data, std::size_t size, int root);
-
-// Called exactly once, before the request is seen to be done: inside progress or inside the call
-// that started the operation. error: MPI error class of the operation; the hook returns the class
-// that the request shall report. Must not progress the engine.
-using Hook = int (*)(void* context, int error);
 
 // Non-blocking bcast_bytes. `data` (and what `context` points to) must live until the hook has been
 // called. The request holds a reference of comm and is owned by the caller, as any request of MPI_I

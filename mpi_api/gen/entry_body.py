@@ -68,9 +68,8 @@ class Body:
 
     def refuse_unknown(self):
         """Kinds without entry code yet: better a message now than a wrong entry point."""
-        later = ("datatypes", "neighbor_datatypes", "neighbor_counts", "neighbor_displs")
         for p in self.parameters:
-            if p.kind.name in later or p.kind.name.startswith("tool"):
+            if p.kind.name.startswith("tool"):
                 raise DescriptionError(p.where,
                                        f"{self.function.name} is marked implemented, but the entry "
                                        f"code for the kind '{p.kind.name}' of parameter '{p.name}' "
@@ -151,9 +150,8 @@ class Body:
         if parameter.kind.handling == BUFFER:
             has = self.place(parameter) or may_be_in_place(parameter)
             return used_name(parameter) if has else ""
-        if parameter.kind.name == "displs":  # They belong to the counts before them.
-            before = self.parameters[:self.parameters.index(parameter)]
-            return self.significant(next(p for p in reversed(before) if p.kind.name == "counts"))
+        if parameter.placed:
+            return self.significant(parameter.placed)
         if parameter.buffers:
             conditions = [self.significant(b) for b in parameter.buffers]
             if "" in conditions:
@@ -216,16 +214,39 @@ class Body:
         if not check:
             return None
         text = check.format(n=p.name, o=object_name(p), len=p.argument,
-                            comm=object_name(self.comm) if self.comm else "")
+                            comm=object_name(self.comm) if self.comm else "",
+                            neighbors=self.neighbors(p),
+                            counts=p.buffers[0].count.name if p.buffers else "")
         return self.when([self.significant(p)], text)
+
+    def neighbors(self, p):
+        """How many neighbours an array of a neighbourhood collective is for."""
+        buffer = p.placed or (p.buffers[0] if p.buffers else None)
+        if not buffer or not self.comm:
+            return ""
+        function = "destination_count" if buffer.kind.name == "send_buffer" else "source_count"
+        return f"{function}(*{object_name(self.comm)})"
 
     def buffer_checks(self, buffer):
         arguments = [buffer.name, buffer.count.name]
-        if buffer.count.kind.handling == INT_ARRAY:
+        if buffer.count.kind.name == "neighbor_counts":
+            arguments.append(self.neighbors(buffer.count))
+        elif buffer.count.kind.handling == INT_ARRAY:
             size = "size" if buffer.count.kind.name == "local_counts" else "remote_size"
             arguments.append(f"{object_name(self.comm)}->{size}()")
-        arguments += [object_name(buffer.datatype), f'"{buffer.name}"']
-        checks = [self.when([self.significant(buffer)], f"check_buffer({', '.join(arguments)})")]
+        single = buffer.datatype.kind.handling == OBJECT
+        arguments += [object_name(buffer.datatype) if single else buffer.datatype.name,
+                      f'"{buffer.name}"']
+        conditions = [self.significant(buffer)]
+        checks = []
+        if buffer.count.kind.name == "local_counts" and buffer.kind.name == "recv_buffer":
+            # Only the own block is received; in place, the whole input is there, too.
+            used = used_name(next(b for b in self.buffers if b is not buffer))
+            own = f"{buffer.count.name}[{object_name(self.comm)}->rank()]"
+            checks.append(self.when([used], f"check_buffer({buffer.name}, {own}, "
+                                            f"{', '.join(arguments[3:])})"))
+            conditions.append(f"!{used}")
+        checks.append(self.when(conditions, f"check_buffer({', '.join(arguments)})"))
         if may_be_in_place(buffer):
             here = "role.root" if "in_place_at_root" in buffer.flags else "true"
             checks.append(self.when(
@@ -286,12 +307,19 @@ class Body:
 
     def call(self):
         arguments, after = [], []
+        if self.function.collective:
+            arguments.append(f"coll::Form{self.function.form()}")
+        passed = self.function.impl_parameters()
         for p in self.parameters:
+            is_passed = any(p is q for q in passed)
+            if not is_passed and p.kind.handling != HANDLE_OUT:
+                continue
             if p.kind.handling == OBJECT:
                 arguments.append(object_name(p))
             elif p.kind.handling == HANDLE_OUT:
                 self.add(f"{p.kind.handle.cls}* {result_name(p)} = nullptr;")
-                arguments.append("&" + result_name(p))
+                if is_passed:
+                    arguments.append("&" + result_name(p))
                 after.append(f"*{p.name} = to_handle({result_name(p)});")
             elif p.kind.handling in (COUNT_OUT, COUNT_INOUT):
                 start = f"*{p.name}" if p.kind.handling == COUNT_INOUT else "0"

@@ -162,10 +162,11 @@ kind("local_counts", "const int {}[]", "one count per process of the local group
 kind("displs", "const int {}[]", "one displacement per process, in elements (bytes for the w forms)",
      large="const MPI_Aint {}[]", check='check_displs({n}, {comm}->remote_size(), "{n}")', **INTS)
 kind("neighbor_counts", "const int {}[]", "one count per neighbor", large="const MPI_Count {}[]",
-     **INTS)
+     check='check_counts({n}, {neighbors}, "{n}")', **INTS)
 kind("neighbor_displs", "const int {}[]", "one displacement per neighbor, in elements",
-     large="const MPI_Aint {}[]", **INTS)
-kind("neighbor_byte_displs", "const MPI_Aint {}[]", "one displacement per neighbor, in bytes")
+     large="const MPI_Aint {}[]", check='check_displs({n}, {neighbors}, "{n}")', **INTS)
+kind("neighbor_byte_displs", "const MPI_Aint {}[]", "one displacement per neighbor, in bytes",
+     check='check_array({n}, {neighbors}, "{n}")')
 kind("count_list", "const int {}[]", "counts, such as block lengths", large="const MPI_Count {}[]",
      check='check_counts({n}, {len}, "{n}")', argument="length", **INTS)
 kind("displacement_list", "const int {}[]", "displacements in elements",
@@ -291,8 +292,10 @@ kind("request_array", "const MPI_Request {}[]", "requests; null requests are all
      check='check_requests({n}, {len}, "{n}")', argument="length")
 kind("datatype_list", "const MPI_Datatype {}[]", "datatypes that need not be committed",
      check=ARRAY, argument="length")
-kind("datatypes", "const MPI_Datatype {}[]", "one datatype per process of the (remote) group")
-kind("neighbor_datatypes", "const MPI_Datatype {}[]", "one datatype per neighbor")
+kind("datatypes", "const MPI_Datatype {}[]", "one datatype per process of the (remote) group",
+     check='check_datatypes({n}, {counts}, {comm}->remote_size(), "{n}")')
+kind("neighbor_datatypes", "const MPI_Datatype {}[]", "one datatype per neighbor",
+     check='check_datatypes({n}, {counts}, {neighbors}, "{n}")')
 kind("datatype_list_out", "MPI_Datatype {}[]", "datatypes", check=ARRAY, argument="length")
 kind("datatype_list_any_out", "MPI_Datatype {}[]", "datatypes, or null")
 kind("info_list", "const MPI_Info {}[]", "info objects or MPI_INFO_NULL", check=ARRAY,

@@ -78,6 +78,7 @@ class Parameter:
     count: "Parameter | None" = None
     datatype: "Parameter | None" = None
     buffers: list = field(default_factory=list)
+    placed: "Parameter | None" = None  # displacements: the buffer they are of
 
     def c_type(self, large=False):
         text = self.kind.large if large and self.kind.large else self.kind.c_type
@@ -107,6 +108,7 @@ class Function:
     hot: bool = False  # inlined into both entry points, whatever the size
     no_handler: bool = False  # errors are returned and no handler is invoked (MPI_T)
     impl: str = ""  # name of the implementation: send
+    collective: bool = False  # one implementation for all forms: it is told which one
     is_large: bool = False
     separate: bool = False  # the large-count variant has an implementation of its own
     large: "Function | None" = None
@@ -118,6 +120,21 @@ class Function:
 
     def find(self, name):
         return next((p for p in self.parameters if p.name == name), None)
+
+    def impl_parameters(self):
+        """The parameters that the implementation receives as such: those of a collective are the
+        same in all forms."""
+        if not self.collective:
+            return self.parameters
+        return [p for p in self.parameters if p.kind.name not in ("request_out", "info_or_null")]
+
+    def form(self):
+        """Of a collective: how it ends, as the initializer of a coll::Form."""
+        request = next((p for p in self.parameters if p.kind.name == "request_out"), None)
+        if not request:
+            return "{}"
+        persistent = any(p.kind.name == "info_or_null" for p in self.parameters)
+        return f"{{&{request.name}_result{', true' if persistent else ''}}}"
 
 
 @dataclass

@@ -283,12 +283,15 @@ class Reader:
                 large = rest
             elif word == "impl" and len(rest) == 1:
                 function.impl = rest[0]
+            elif word == "collective" and len(rest) == 1:
+                function.collective = True
+                function.impl = rest[0]
             elif part == "raise self":
                 function.raise_self = True
             elif part in WORDS:
                 setattr(function, part, True)
             else:
-                known = ("since", "deprecated", "large", "impl", "raise self", *WORDS)
+                known = ("since", "deprecated", "large", "impl", "collective", "raise self", *WORDS)
                 raise DescriptionError(where, f"{function.name}: '{part}' is no attribute"
                                               f"{closest(part, known)}")
         if not function.since:
@@ -365,6 +368,13 @@ def communicator(function):
 def link_buffers(function):
     """Finds what describes each buffer: the next count (or counts) and the next datatype."""
     counts = ("count", "counts", "local_counts", "neighbor_counts")
+    # Displacements belong to the buffer of the counts before them.
+    described = None
+    for parameter in function.parameters:
+        if parameter.kind.handling == kinds.BUFFER:
+            described = parameter
+        elif parameter.kind.name.endswith("displs") and described:
+            parameter.placed = described
     for index, buffer in enumerate(function.parameters):
         if buffer.kind.handling != kinds.BUFFER:
             continue
@@ -382,8 +392,8 @@ def link_buffers(function):
 def check_implementations(reader):
     """Functions that share an implementation must call it with the same parameters."""
     def signature(function):
-        types = []
-        for parameter in function.parameters:
+        types = ["form"] if function.collective else []
+        for parameter in function.impl_parameters():
             callback = reader.types.get(parameter.argument)
             if callback and callback.category == "callback":  # Equal whatever its name is.
                 types.append(f"{callback.returns}({callback.definition})")

@@ -35,6 +35,7 @@ def argument(parameter, function):
 PREAMBLE = """\
 #include "impl.h"
 #include "mpi_api/checks.h"
+#include "mpi_api/coll/form.h"
 
 #define TERN_EXPORT __attribute__((visibility("default")))
 // MPI_X is a weak name of PMPI_X, so that a tool can put its own MPI_X in front.

@@ -9,8 +9,9 @@ def parameters(function):
     if function.custom:
         return [cxx(p.declaration(function.is_large)) for p in function.parameters
                 if p.name != "..."]
-    return [cxx(impl_type(p, function.is_large)).replace("{}", p.name)
-            for p in function.parameters]
+    form = ["const coll::Form& form"] if function.collective else []
+    return form + [cxx(impl_type(p, function.is_large)).replace("{}", p.name)
+                   for p in function.impl_parameters()]
 
 
 def declaration(function):
@@ -34,11 +35,16 @@ PREAMBLE = f"""\
 // Each returns an MPI error class; on failure after fail() (errors.h). The entry point has
 // checked the arguments (unless TERN_CHECKS=0), holds the entry lock where threads need it,
 // and invokes the error handler. Functions that "raise themselves" invoke it before they
-// return, because only they know the object that is concerned. Arguments that mean nothing
+// return, because only they know the object that is concerned. Collectives have one
+// function for all forms, which the form tells apart. Arguments that mean nothing
 // on this process (the receive side of MPI_Gather away from the root, the send side with
 // MPI_IN_PLACE) have not been checked; their datatypes are nullptr.
 #pragma once
 #include "mpi_api/entry.h"
+
+namespace tern::mpi::coll {{
+struct Form;
+}}
 
 namespace tern::mpi::impl {{"""
 

@@ -83,11 +83,13 @@ class GenerateTest(unittest.TestCase):
         self.assertFalse(self.out.exists() or self.include.exists())
 
     def test_kind_without_entry_code_cannot_be_implemented(self):
-        api = self.edited_copy("collective", "recvtypes: datatypes, comm)\n  since 2.0, large",
-                               "recvtypes: datatypes, comm)\n  since 2.0, large, implemented")
+        api = self.edited_copy("tool", "name_len: optional_int_inout)\n  since 3.0, anytime, no_handler\n\n"
+                               "MPI_T_enum_get_item",
+                               "name_len: optional_int_inout)\n  since 3.0, implemented\n\n"
+                               "MPI_T_enum_get_item")
         result = self.generate(api)
         self.assertEqual(result.returncode, 1)
-        self.assertRegex(result.stderr, r"^collective\.api:\d+: MPI_Alltoallw is marked implemented")
+        self.assertRegex(result.stderr, r"^tool\.api:\d+: MPI_T_enum_get_info is marked implemented")
 
     def test_exactly_the_implemented_functions_are_exported(self):
         self.generate()

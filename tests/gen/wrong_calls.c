@@ -21,6 +21,7 @@ static int ones[kRanks], zeros[kRanks], minus_ones[kRanks], ranks[1], list[1], r
 static MPI_Count ones_wide[kRanks], minus_ones_wide[kRanks], count;
 static MPI_Count zeros_wide[kRanks], wide_list[1];
 static MPI_Aint zeros_aint[kRanks], address, addresses[1];
+static MPI_Datatype many_types[kRanks], bad_types[kRanks];
 static int number, keyval = MPI_TAG_UB;
 static void* pointer;
 /* A compiler that sees the address 10 itself warns of reading there. */
@@ -156,6 +157,7 @@ static void prepare(void) {
   for (int i = 0; i < kRanks; ++i) {
     ones[i] = 1, ones_wide[i] = 1;
     minus_ones[i] = -1, minus_ones_wide[i] = -1;
+    many_types[i] = MPI_INT, bad_types[i] = (MPI_Datatype)MPI_COMM_WORLD;
   }
   memset(too_long_key, 'k', sizeof too_long_key - 1);
   memset(too_long_value, 'v', sizeof too_long_value - 1);

@@ -31,7 +31,7 @@ GOOD = {
     "rank_ranges": "ranges", "int_list": "ranks", "int_list_any": "ranks",
     "int_list_inout": "list", "weights": "unweighted", "weights_out": "unweighted",
     "int_list_out": "list", "rank_list_out": "list",
-    "send_buffer": "data", "recv_buffer": "room", "inout_buffer": "room", "memory": "room",
+    "datatypes": "many_types", "send_buffer": "data", "recv_buffer": "room", "inout_buffer": "room", "memory": "room",
     "location": "data", "attach_buffer": "room", "pointer_out": "&pointer",
     "attribute_value": "data", "attribute_value_out": "&pointer", "extra_state": "NULL",
     "string": '"name"', "info_key": '"key"', "info_value": '"value"', "string_out": "text",
@@ -73,6 +73,7 @@ BAD = {
     "color": [("-1", "MPI_ERR_ARG")],
     "counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "local_counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
+    "datatypes": NULL + [("bad_types", "MPI_ERR_TYPE")],
     "displs": NULL, "rank_list": NULL, "rank_ranges": NULL, "int_list": NULL,
     "int_list_inout": NULL, "int_list_out": NULL,
     "rank_list_out": NULL, "attach_buffer": [(v, "MPI_ERR_BUFFER") for v in
