@@ -75,7 +75,7 @@ void random_operations(const RegistrationOptions& options, std::uint64_t stream)
   RegistrationCache cache(options, device);
   std::vector<Use> uses;
   std::string why;
-  for (int step = 0; step < 30000; ++step) {
+  for (int step = 0; step < 8000; ++step) {
     const std::uintptr_t address = 0x10000 + random.below(200 * kPage);
     const std::uintptr_t size = 1 + random.below(random.one_in(4) ? 40 * kPage : 2 * kPage);
     const std::uint64_t choice = random.below(10);
