@@ -181,17 +181,21 @@ class ConnectionList {
 // changed.
 class TimerHeap {
  public:
-  Connection* first() const { return heap_.empty() ? nullptr : heap_.front(); }
-  Micros first_due() const { return heap_.empty() ? kNever : heap_.front()->due_; }
+  Connection* first() const { return heap_.empty() ? nullptr : heap_.front().connection; }
+  Micros first_due() const { return heap_.empty() ? kNever : heap_.front().due; }
   void set(Connection& connection, Micros due);
   void clear(Connection& connection);
   std::size_t size() const { return heap_.size(); }
 
  private:
-  void place(std::size_t at, Connection& connection);
+  struct Entry {
+    Micros due;  // Here, so that comparing touches no connection.
+    Connection* connection;
+  };
+  void place(std::size_t at, const Entry& entry);
   void sift_up(std::size_t at);
   void sift_down(std::size_t at);
-  std::vector<Connection*> heap_;
+  std::vector<Entry> heap_;
 };
 
 class Connector {

@@ -25,41 +25,42 @@ void ConnectionList::remove(Connection& connection) {
   --size_;
 }
 
-void TimerHeap::place(std::size_t at, Connection& connection) {
-  heap_[at] = &connection;
-  connection.timer_place_ = static_cast<std::uint32_t>(at + 1);
+void TimerHeap::place(std::size_t at, const Entry& entry) {
+  heap_[at] = entry;
+  entry.connection->timer_place_ = static_cast<std::uint32_t>(at + 1);
 }
 
 void TimerHeap::sift_up(std::size_t at) {
-  Connection& moving = *heap_[at];
+  const Entry moving = heap_[at];
   while (at > 0) {
     const std::size_t parent = (at - 1) / 2;
-    if (heap_[parent]->due_ <= moving.due_) break;
-    place(at, *heap_[parent]);
+    if (heap_[parent].due <= moving.due) break;
+    place(at, heap_[parent]);
     at = parent;
   }
   place(at, moving);
 }
 
 void TimerHeap::sift_down(std::size_t at) {
-  Connection& moving = *heap_[at];
+  const Entry moving = heap_[at];
   while (true) {
     std::size_t child = at * 2 + 1;
     if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && heap_[child + 1]->due_ < heap_[child]->due_) ++child;
-    if (moving.due_ <= heap_[child]->due_) break;
-    place(at, *heap_[child]);
+    if (child + 1 < heap_.size() && heap_[child + 1].due < heap_[child].due) ++child;
+    if (moving.due <= heap_[child].due) break;
+    place(at, heap_[child]);
     at = child;
   }
   place(at, moving);
 }
 
 void TimerHeap::set(Connection& connection, Micros due) {
-  if (connection.timer_place_ == 0) {
-    heap_.push_back(&connection);
-    connection.timer_place_ = static_cast<std::uint32_t>(heap_.size());
-  }
   connection.due_ = due;
+  if (connection.timer_place_ == 0) {
+    heap_.push_back({due, &connection});
+    return sift_up(heap_.size() - 1);
+  }
+  heap_[connection.timer_place_ - 1].due = due;
   sift_up(connection.timer_place_ - 1);
   sift_down(connection.timer_place_ - 1);
 }
@@ -68,12 +69,12 @@ void TimerHeap::clear(Connection& connection) {
   if (connection.timer_place_ == 0) return;
   const std::size_t at = connection.timer_place_ - 1;
   connection.timer_place_ = 0;
-  Connection& last = *heap_.back();
+  const Entry last = heap_.back();
   heap_.pop_back();
-  if (&last == &connection) return;
+  if (last.connection == &connection) return;
   place(at, last);
   sift_up(at);
-  sift_down(last.timer_place_ - 1);
+  sift_down(last.connection->timer_place_ - 1);
 }
 
 void Connector::update_timer(Connection& connection) {
