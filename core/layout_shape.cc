@@ -24,11 +24,20 @@ bool touches(const Placed& first, const Placed& second) {
          first.offset + signed_size(a.size) == second.offset;
 }
 
+// Whether base + stride * count is `place`; what does not fit is no place.
+bool leads_to(std::ptrdiff_t base, std::ptrdiff_t stride, std::size_t count, std::ptrdiff_t place) {
+  std::ptrdiff_t end = 0;
+  return !__builtin_mul_overflow(stride, signed_size(count), &end) &&
+         !__builtin_add_overflow(base, end, &end) && end == place;
+}
+
 // The distance between all neighbours, where it is the same.
 bool constant_step(std::span<const std::ptrdiff_t> offsets, std::ptrdiff_t& step) {
-  step = offsets[1] - offsets[0];
-  for (std::size_t i = 2; i < offsets.size(); ++i) {
-    if (offsets[i] - offsets[i - 1] != step) return false;
+  for (std::size_t i = 1; i < offsets.size(); ++i) {
+    std::ptrdiff_t here = 0;
+    if (__builtin_sub_overflow(offsets[i], offsets[i - 1], &here)) return false;
+    if (i > 1 && here != step) return false;
+    step = here;
   }
   return true;
 }
@@ -62,6 +71,8 @@ std::ptrdiff_t ShapeBuilder::multiply(std::ptrdiff_t a, std::ptrdiff_t b) {
 
 Placed ShapeBuilder::finish(Shape shape) {
   if (shape.depth > kDepthMax) problem_ = Problem::kTooDeep;
+  std::ptrdiff_t span = 0;
+  if (__builtin_sub_overflow(shape.high, shape.low, &span)) set_too_large();
   if (problem_ != Problem::kNone) return {};
   return {0, std::make_shared<const Shape>(std::move(shape))};
 }
@@ -77,7 +88,11 @@ Placed ShapeBuilder::block(std::size_t size, std::uint32_t tag, std::size_t elem
 }
 
 Placed ShapeBuilder::shift(Placed part, std::ptrdiff_t distance) {
-  if (part.shape != nullptr) part.offset = add(part.offset, distance);
+  if (part.shape == nullptr) return part;
+  part.offset = add(part.offset, distance);
+  // Where the data begins and ends has to fit, too.
+  add(part.offset, part.shape->low);
+  add(part.offset, part.shape->high);
   return part;
 }
 
@@ -91,7 +106,7 @@ Placed ShapeBuilder::repeat(const Placed& part, std::size_t count, std::ptrdiff_
     return shift(block(static_cast<std::size_t>(size), shape.tag, shape.elements * count),
                  part.offset);
   }
-  if (shape.form == Form::kStrided && stride == multiply(shape.stride, signed_size(shape.count))) {
+  if (shape.form == Form::kStrided && leads_to(0, shape.stride, shape.count, stride)) {
     const std::ptrdiff_t copies = multiply(signed_size(shape.count), signed_size(count));
     if (problem_ != Problem::kNone) return {};
     return strided({part.offset, shape.child}, static_cast<std::size_t>(copies), shape.stride);
@@ -124,8 +139,7 @@ Placed ShapeBuilder::indexed(const Placed& part, std::span<const Run> runs, std:
   for (const Run& run : runs) {
     if (run.copies == 0) continue;
     const std::ptrdiff_t offset = add(part.offset, run.offset);
-    if (!offsets.empty() &&
-        add(offsets.back(), multiply(stride, signed_size(copies.back()))) == offset) {
+    if (!offsets.empty() && leads_to(offsets.back(), stride, copies.back(), offset)) {
       copies.back() += run.copies;
     } else {
       offsets.push_back(offset);

@@ -26,7 +26,7 @@ struct Format {
 constexpr std::size_t kLongDoubleExternalBytes = 16;
 
 Format format_of(const Datatype& type) {
-  const MPI_Datatype handle = to_handle(&type);
+  MPI_Datatype handle = to_handle(&type);
   const std::size_t size = type.layout().size();
   // The two kinds of number whose external size is not that of this machine.
   if (handle == MPI_LONG) return {Content::kSigned, 1, size, 4};
@@ -85,6 +85,7 @@ void convert_bits(std::byte* to, const std::byte* from, std::size_t size, std::s
 
 // An integer of up to 8 bytes in this machine's order.
 std::uint64_t load(const std::byte* from, std::size_t size, bool is_signed) {
+  CHECK(size > 0 && size <= 8);
   std::uint64_t value = 0;
   std::byte bytes[8];
   copy_reversed(bytes, from, size);  // Now big-endian.
