@@ -12,6 +12,7 @@
 #include "impl.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/datatype.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/predefined_attributes.h"
 
@@ -76,7 +77,18 @@ void drop_use(int keyval) {
   if (--in_use(keyval).uses == 0) unused_keyvals.push_back(keyval);
 }
 
+// Keyvals may be made and freed at any time, also before MPI_Init has said whether there are
+// threads.
+class KeyvalLock {
+ public:
+  KeyvalLock() { lock_entry(); }
+  ~KeyvalLock() { unlock_entry(); }
+  KeyvalLock(const KeyvalLock&) = delete;
+  KeyvalLock& operator=(const KeyvalLock&) = delete;
+};
+
 int create_keyval(Owner owner, AnyFunction copy, AnyFunction erase, void* extra_state) {
+  const KeyvalLock lock;
   const Keyval created{owner, copy, erase, extra_state, 1, false};
   if (unused_keyvals.empty()) {
     keyvals.push_back(created);
@@ -89,6 +101,7 @@ int create_keyval(Owner owner, AnyFunction copy, AnyFunction erase, void* extra_
 }
 
 int free_keyval(Owner owner, int* keyval, const char* argument) {
+  const KeyvalLock lock;
   Keyval* const found = find_keyval(*keyval, owner, argument);
   if (found == nullptr) return MPI_ERR_KEYVAL;
   if (found->freed) {

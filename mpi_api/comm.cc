@@ -52,6 +52,15 @@ void track(Comm& comm) {
 
 }  // namespace
 
+// A hash of what all of them know: as good as unique, being one of 2^62.
+InterContexts Comm::next_copy() {
+  const std::uint64_t copy = mix(++copies_);
+  const auto derived = [copy](std::uint64_t context) {
+    return mix(context ^ copy) & ~std::uint64_t{3};
+  };
+  return {derived(context_), derived(local_comm_->context_)};
+}
+
 Comm* make_comm(std::uint64_t context, Group* group) {
   Comm* const comm = make<Comm>(context, group, nullptr);
   if (comm == nullptr) {

@@ -73,6 +73,10 @@ class Comm final : public Object {
     return std::exchange(partition_number_, partition_number_ + count);
   }
 
+  // The contexts of the next copy of an intercommunicator that its processes make without a word
+  // between them; the same at all of them.
+  InterContexts next_copy();
+
   Errhandler* errhandler = nullptr;  // One reference is ours. nullptr: MPI_ERRORS_ARE_FATAL.
   Attributes attributes;
   std::string name;
@@ -99,6 +103,7 @@ class Comm final : public Object {
   std::uint32_t collective_tag_ = 0;
   std::uint32_t persistent_number_ = 0;
   std::uint32_t partition_number_ = 0;
+  std::uint32_t copies_ = 0;
 };
 
 // An intracommunicator; it takes over one reference of the group (also on failure). context comes

@@ -16,6 +16,7 @@
 #include "impl.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/hardware.h"
 #include "mpi_api/info.h"
 #include "mpi_api/runtime.h"
 
@@ -133,18 +134,16 @@ int abort(Comm* comm, int errorcode) {
                          errorcode, describe_place(comm)));
 }
 
-int abi_get_version(int* abi_major, int* abi_minor) {
-  *abi_major = MPI_ABI_VERSION;
-  *abi_minor = MPI_ABI_SUBVERSION;
-  return MPI_SUCCESS;
-}
-
-int abi_get_info(Info** info) {
-  *info =
-      make<Info>(std::vector<Info::Entry>{{"mpi_aint_size", std::to_string(sizeof(MPI_Aint))},
-                                          {"mpi_count_size", std::to_string(sizeof(MPI_Count))},
-                                          {"mpi_offset_size", std::to_string(sizeof(MPI_Offset))}});
-  if (*info != nullptr) return MPI_SUCCESS;
+int get_hw_resource_info(Info** hw_info) {
+  const Place place = place_of_this_process();
+  std::vector<Info::Entry> entries;
+  for (int i = 0; i < kResources; ++i) {
+    const bool confined = place.instance[static_cast<std::size_t>(i)] >= 0;
+    entries.push_back(
+        {std::string(resource_name(static_cast<Resource>(i))), confined ? "true" : "false"});
+  }
+  *hw_info = make<Info>(std::move(entries));
+  if (*hw_info != nullptr) return MPI_SUCCESS;
   return fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
 }
 

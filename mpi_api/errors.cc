@@ -127,6 +127,7 @@ std::string_view last_failure(int error_class) {
 }
 
 int raise(Comm* comm, int error, const char* function) {
+  if (comm == nullptr) return raise_default(error, function);  // A function that allows it.
   complete(error, function, comm);
   return invoke(comm->errhandler, {.comm = to_handle(comm)}, error);
 }

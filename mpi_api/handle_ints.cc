@@ -34,6 +34,9 @@ MPI_Comm comm_fromint(int comm) { return from_int<MPI_Comm>(comm); }
 int errhandler_toint(MPI_Errhandler errhandler) { return to_int(errhandler); }
 MPI_Errhandler errhandler_fromint(int errhandler) { return from_int<MPI_Errhandler>(errhandler); }
 
+int file_toint(MPI_File file) { return to_int(file); }
+MPI_File file_fromint(int file) { return from_int<MPI_File>(file); }
+
 int group_toint(MPI_Group group) { return to_int(group); }
 MPI_Group group_fromint(int group) { return from_int<MPI_Group>(group); }
 
@@ -54,5 +57,8 @@ MPI_Session session_fromint(int session) { return from_int<MPI_Session>(session)
 
 int type_toint(MPI_Datatype datatype) { return to_int(datatype); }
 MPI_Datatype type_fromint(int datatype) { return from_int<MPI_Datatype>(datatype); }
+
+int win_toint(MPI_Win win) { return to_int(win); }
+MPI_Win win_fromint(int win) { return from_int<MPI_Win>(win); }
 
 }  // namespace tern::mpi::impl

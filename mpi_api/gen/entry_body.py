@@ -179,7 +179,9 @@ class Body:
         first = self.first
         if first and first.kind.handling == OBJECT:
             stem = first.kind.handle.stem
-            out.append((f"!is_{stem}({object_name(first)}, {first.name})",
+            allowed = f"{first.name} != MPI_COMM_NULL && " if first.kind.name == "comm_or_null" \
+                else ""
+            out.append((f"{allowed}!is_{stem}({object_name(first)}, {first.name})",
                         f'raise_default(bad_{stem}({first.name}, "{first.name}"), function)'))
         elif first:
             check = first.kind.check.format(n=first.name)
@@ -204,8 +206,8 @@ class Body:
     def check_of(self, p):
         """The terms of a parameter's check, None where there is nothing to check."""
         check = p.kind.check
-        if p is self.first and p.kind.name in ("comm", "session", "comm_inout",
-                                                   "session_inout"):
+        if p is self.first and p.kind.name in ("comm", "comm_or_null", "session",
+                                                   "comm_inout", "session_inout"):
             return None  # An early check.
         if "null_ok" in p.flags:
             if p.kind.handling != HANDLE_INOUT:

@@ -271,6 +271,8 @@ def variant(name, stem, doc, check):
 
 
 variant("intra_comm", "comm", "an intracommunicator", 'check_intra_comm({o}, {n}, "{n}")')
+variant("comm_or_null", "comm", "a communicator or MPI_COMM_NULL",
+        'check_comm_or_null({o}, {n}, "{n}")')
 variant("inter_comm", "comm", "an intercommunicator", 'check_inter_comm({o}, {n}, "{n}")')
 variant("any_datatype", "datatype", "a datatype that need not be committed",
         'check_datatype_object({o}, {n}, "{n}")')

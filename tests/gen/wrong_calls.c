@@ -51,6 +51,16 @@ static void user_function_c(void* in, void* inout, MPI_Count* length, MPI_Dataty
 
 static MPI_Session session = MPI_SESSION_NULL, new_session;
 
+/* What these lead to is gone. */
+static MPI_Comm freed_comm = MPI_COMM_NULL;
+static MPI_Group freed_group = MPI_GROUP_NULL;
+static MPI_Info freed_info = MPI_INFO_NULL;
+static MPI_Errhandler freed_errhandler = MPI_ERRHANDLER_NULL;
+static MPI_Request freed_request = MPI_REQUEST_NULL;
+static MPI_Datatype freed_datatype = MPI_DATATYPE_NULL;
+static MPI_Op freed_op = MPI_OP_NULL;
+static MPI_Session freed_session = MPI_SESSION_NULL;
+
 static void user_session_handler(MPI_Session* heard, int* code, ...) { (void)heard, (void)code; }
 
 static void user_handler(MPI_Comm* comm, int* code, ...) { (void)comm, (void)code; }
@@ -137,6 +147,37 @@ static void check_out_of_time(const char* call, int code) {
 
 #include "wrong_calls.inc"
 
+/* Last of all preparations, so that nothing takes the place of what is freed. */
+static void free_some(void) {
+  MPI_Group one;
+  MPI_Comm_dup(MPI_COMM_SELF, &freed_comm);
+  MPI_Comm_group(MPI_COMM_WORLD, &one);
+  MPI_Group_incl(one, 1, zeros, &freed_group);
+  MPI_Group_free(&one);
+  MPI_Info_create(&freed_info);
+  MPI_Comm_create_errhandler(user_handler, &freed_errhandler);
+  MPI_Recv_init(room, 1, MPI_INT, MPI_PROC_NULL, 0, MPI_COMM_WORLD, &freed_request);
+  MPI_Type_contiguous(2, MPI_INT, &freed_datatype);
+  MPI_Op_create(user_function, 1, &freed_op);
+  MPI_Session_init(MPI_INFO_NULL, MPI_ERRORS_RETURN, &freed_session);
+  MPI_Session session_copy = freed_session;
+  MPI_Op op_copy = freed_op;
+  MPI_Datatype datatype_copy = freed_datatype;
+  MPI_Request request_copy = freed_request;
+  MPI_Errhandler errhandler_copy = freed_errhandler;
+  MPI_Info info_copy = freed_info;
+  MPI_Group group_copy = freed_group;
+  MPI_Comm comm_copy = freed_comm;
+  MPI_Session_finalize(&session_copy);
+  MPI_Op_free(&op_copy);
+  MPI_Type_free(&datatype_copy);
+  MPI_Request_free(&request_copy);
+  MPI_Errhandler_free(&errhandler_copy);
+  MPI_Info_free(&info_copy);
+  MPI_Group_free(&group_copy);
+  MPI_Comm_free(&comm_copy);
+}
+
 static void prepare(void) {
   MPI_Errhandler handler;
   MPI_Comm_create_errhandler(listen, &handler);
@@ -178,6 +219,7 @@ int main(int argc, char** argv) {
   all_calls_out_of_time();
   if (MPI_Init(&argc, &argv) != MPI_SUCCESS) return 1;
   prepare();
+  free_some();
   all_bad_calls();
   check_sound();
   MPI_Request_free(&request);

@@ -42,6 +42,7 @@ GOOD = {
     "large_count_out": "&count", "address_out": "&address", "keyval_inout": "&keyval",
     "int_inout": "&number", "comm": "MPI_COMM_WORLD", "intra_comm": "MPI_COMM_WORLD",
     "inter_comm": "MPI_COMM_WORLD", "comm_raw": "MPI_COMM_WORLD", "group_raw": "group",
+    "comm_or_null": "MPI_COMM_WORLD", "fortran_logical": "room",
     "session": "session", "session_inout": "&session", "group": "group", "datatype": "MPI_INT",
     "any_datatype": "MPI_INT", "any_datatype_or_null": "MPI_INT", "op": "MPI_SUM", "info": "info",
     "info_or_null": "MPI_INFO_NULL",
@@ -73,7 +74,7 @@ BAD = {
     "color": [("-1", "MPI_ERR_ARG")],
     "counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "local_counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
-    "datatypes": NULL + [("bad_types", "MPI_ERR_TYPE")],
+    "datatypes": NULL + [("bad_types", "MPI_ERR_TYPE")], "fortran_logical": NULL,
     "displs": NULL, "rank_list": NULL, "rank_ranges": NULL, "int_list": NULL,
     "int_list_inout": NULL, "int_list_out": NULL,
     "rank_list_out": NULL, "attach_buffer": [(v, "MPI_ERR_BUFFER") for v in
@@ -108,11 +109,17 @@ def null_handle(handle):
     return f"MPI_{name}_NULL"
 
 
+# Kinds of handles of which wrong_calls.c has a freed one.
+FREED = ("comm", "group", "info", "errhandler", "request", "datatype", "op", "session")
+
+
 def bad_handles(parameter):
-    """Null, unknown, of another kind, and addresses that lead nowhere or to no object."""
+    """Null, unknown, of another kind, freed, and addresses that lead nowhere or to no object."""
     handle = parameter.kind.handle
     other = "MPI_INT" if handle.stem != "datatype" else "MPI_COMM_WORLD"
     values = [f"({handle.c_type}){v}" for v in ("0", "0x3ff", other, "data", "0x10000", "-16")]
+    if handle.stem in FREED:
+        values.append(f"freed_{handle.stem}")
     if not parameter.kind.name.endswith("_or_null") and "null_ok" not in parameter.flags:
         values.append(null_handle(handle))
     if parameter.kind.name == "op":

@@ -263,6 +263,30 @@ void thousands_of_create_and_free_cycles() {
   expect_comm(world(), everyone(), "MPI_COMM_WORLD afterwards");
 }
 
+// Far more than any fixed number of context ids, at once and over time.
+void thousands_alive_and_very_many_cycles() {
+  if (!check::library_is_tern()) return;  // MPICH has 2048 context ids.
+  std::vector<MPI_Comm> alive(check::size <= 3 ? 3000 : 300);
+  for (MPI_Comm& comm : alive) EXPECT_OK(MPI_Comm_dup(world(), &comm));
+  for (std::size_t i : {std::size_t{0}, alive.size() / 2, alive.size() - 1}) {
+    expect_comm(alive[i], everyone(), "one of thousands");
+  }
+  for (MPI_Comm& comm : alive) EXPECT_OK(MPI_Comm_free(&comm));
+  bool good = true;
+  for (int i = 0; i < 100000; ++i) {
+    MPI_Comm comm;
+    good = good && MPI_Comm_dup(MPI_COMM_SELF, &comm) == MPI_SUCCESS;
+    good = good && MPI_Comm_free(&comm) == MPI_SUCCESS;
+  }
+  EXPECT(good);
+  for (int i = 0; check::size == 2 && i < 20000; ++i) {
+    MPI_Comm comm;
+    good = good && MPI_Comm_dup(world(), &comm) == MPI_SUCCESS;
+    good = good && MPI_Comm_free(&comm) == MPI_SUCCESS;
+  }
+  EXPECT(good);
+}
+
 std::string name_of(MPI_Comm comm) {
   char name[MPI_MAX_OBJECT_NAME + 1];
   std::memset(name, '?', sizeof name);
@@ -275,6 +299,7 @@ std::string name_of(MPI_Comm comm) {
 void names() {
   EXPECT_EQ(name_of(world()), std::string("MPI_COMM_WORLD"));
   EXPECT_EQ(name_of(MPI_COMM_SELF), std::string("MPI_COMM_SELF"));
+  if (check::library_is_tern()) EXPECT_EQ(name_of(MPI_COMM_NULL), std::string("MPI_COMM_NULL"));
   MPI_Comm comm, dup;
   MPI_Comm_dup(world(), &comm);
   EXPECT_EQ(name_of(comm), std::string());
@@ -309,5 +334,6 @@ int main(int argc, char** argv) {
        {"contexts_are_isolated", contexts_are_isolated},
        {"freed_communicator_finishes_its_traffic", freed_communicator_finishes_its_traffic},
        {"thousands_of_create_and_free_cycles", thousands_of_create_and_free_cycles},
+       {"thousands_alive_and_very_many_cycles", thousands_alive_and_very_many_cycles},
        {"names", names}});
 }

@@ -132,6 +132,32 @@ void abi_version() {
   EXPECT_EQ(minor, MPI_ABI_SUBVERSION);
 }
 
+void fortran_facts() {
+  MPI_Info info;
+  char value[32] = "";
+  int length = sizeof value, flag = 0, is_set = 0, yes = 7, no = 7;
+  EXPECT_OK(MPI_Abi_get_fortran_info(&info));
+  EXPECT_OK(MPI_Info_get_string(info, "mpi_integer_size", &length, value, &flag));
+  EXPECT(flag && std::string(value) == "4");
+  EXPECT_OK(MPI_Abi_set_fortran_info(info));  // What holds already.
+  EXPECT_OK(MPI_Info_free(&info));
+  EXPECT_OK(MPI_Abi_get_fortran_booleans(4, &yes, &no, &is_set));
+  EXPECT(is_set && yes == 1 && no == 0);
+  EXPECT_OK(MPI_Abi_set_fortran_booleans(4, &yes, &no));
+}
+
+void hardware_resources() {
+  MPI_Info info;
+  char value[32] = "";
+  int length = sizeof value, flag = 0, keys = 0;
+  EXPECT_OK(MPI_Get_hw_resource_info(&info));
+  EXPECT_OK(MPI_Info_get_nkeys(info, &keys));
+  EXPECT(keys > 0);
+  EXPECT_OK(MPI_Info_get_string(info, "mpi_shared_memory", &length, value, &flag));
+  EXPECT(flag && std::string(value) == "true");
+  EXPECT_OK(MPI_Info_free(&info));
+}
+
 // Handles survive the way through an int, predefined and created ones.
 void handles_as_integers() {
   for (MPI_Comm comm : {MPI_COMM_WORLD, MPI_COMM_SELF, MPI_COMM_NULL}) {
@@ -183,7 +209,9 @@ int main(int argc, char** argv) {
             {"thread_queries", thread_queries},
             {"profiling_control_is_harmless", profiling_control_is_harmless},
 #if MPI_VERSION >= 5
-            {"abi_version", abi_version}, {"handles_as_integers", handles_as_integers},
+            {"abi_version", abi_version}, {"fortran_facts", fortran_facts},
+            {"hardware_resources", hardware_resources},
+            {"handles_as_integers", handles_as_integers},
 #endif
         {
           "profiling_names_do_the_same", profiling_names_do_the_same

@@ -252,6 +252,15 @@ void duplicates() {
   expect_inter(again, sample.local(), sample.remote(), "dup of a freed one");
   EXPECT_OK(MPI_Comm_free(&again));
   EXPECT_EQ(deletions, 2);
+  // Without blocking, and several at once.
+  MPI_Comm copies_made[3];
+  MPI_Request requests[3];
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_OK(MPI_Comm_idup(sample.inter, &copies_made[i], &requests[i]));
+  }
+  EXPECT_OK(MPI_Waitall(3, requests, MPI_STATUSES_IGNORE));
+  for (MPI_Comm& copy : copies_made) expect_inter(copy, sample.local(), sample.remote(), "idup");
+  for (MPI_Comm& copy : copies_made) EXPECT_OK(MPI_Comm_free(&copy));
   EXPECT_OK(MPI_Comm_delete_attr(sample.inter, keyval));
   EXPECT_OK(MPI_Comm_free_keyval(&keyval));
 }
