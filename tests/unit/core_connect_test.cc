@@ -375,6 +375,40 @@ TEST(Replay, NumbersWrapAround32Bits) {
   }
 }
 
+TEST(Replay, ArrivalsAreNextDoubledOrMissing) {
+  replay::ReceiveWindow window(4);
+  EXPECT_EQ(window.arrive(1), replay::Arrival::kNext);
+  EXPECT_EQ(window.arrive(1), replay::Arrival::kDuplicate);
+  EXPECT_EQ(window.arrive(3), replay::Arrival::kGap);
+  EXPECT_EQ(window.arrive(2), replay::Arrival::kNext);
+  EXPECT_EQ(window.received(), 2U);
+  EXPECT_EQ(window.resume(), (Resume{2, 4})) << "two buffers are in use";
+  window.release(2);
+  EXPECT_EQ(window.resume(), (Resume{2, 6}));
+}
+
+TEST(Replay, NothingNewBeforeWhatIsToBeRepeated) {
+  replay::SendWindow window;
+  EXPECT_FALSE(window.can_send()) << "no connection has been up yet";
+  window.resume({0, 3});
+  replay::SendRecord records[3];
+  for (auto& record : records) {
+    ASSERT_TRUE(window.can_send());
+    window.push(record);
+  }
+  EXPECT_FALSE(window.can_send()) << "no room";
+  // The first has arrived, the others are lost; there is room for one of them now.
+  EXPECT_EQ(window.resume({1, 2}), &records[0]);
+  EXPECT_EQ(window.next_repeat(), &records[1]);
+  EXPECT_EQ(window.next_repeat(), nullptr);
+  EXPECT_TRUE(window.repeating());
+  EXPECT_EQ(window.acknowledge({0, 2, 6}), &records[1]);
+  EXPECT_FALSE(window.can_send()) << "there is room, but the third comes first";
+  EXPECT_EQ(window.next_repeat(), &records[2]);
+  EXPECT_TRUE(window.can_send());
+  EXPECT_EQ(window.acknowledge({0, 7, 6}), nullptr) << "not that many were sent";
+}
+
 TEST(Replay, BuffersAreNeverPromisedTwice) {
   Random random(3);
   replay::BufferBudget budget(100);
