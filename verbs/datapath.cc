@@ -286,9 +286,9 @@ void VerbsFabric::idle_turn() {
     if (owing_since_ == 0) owing_since_ = time;
     if (time - owing_since_ >= kAckDelayUs) flush_acks();
   }
-  if (connector_->dials() != 0 || (!thread_.joinable() && idle_polls_ % kSeldom == 0)) {
+  if (connector_->dials() != 0 || (!has_thread_ && idle_polls_ % kSeldom == 0)) {
     read_signals();
-    if (!thread_.joinable()) read_async_event();
+    if (!has_thread_) read_async_event();
   }
   if (connector_->next_time() <= time) {
     connector_->advance(time);

@@ -43,7 +43,8 @@ bool VerbsFabric::open_queues(std::string& why) {
     registrar_ = std::make_unique<VerbsRegistrar>(table_, pd_);
   }
   if (cq_ == nullptr) {
-    constexpr int kEntriesFirst = 256;
+    constexpr int kEntriesFirst = 128;  // Enough for the first connection.
+    static_assert(kEntriesFirst >= kReceivesPerChunk + kQueueEntries);
     cq_ = table_.create_cq(port_->context(), kEntriesFirst, nullptr, channel_, 0);
     if (cq_ == nullptr) return failed("making a completion queue");
     cq_entries_ = kEntriesFirst;

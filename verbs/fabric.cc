@@ -68,7 +68,10 @@ bool VerbsFabric::start(std::string& why) {
 
 VerbsFabric::~VerbsFabric() {
   stopping_.store(true, std::memory_order_release);
-  poke();
+  {
+    const Turnstile::Owner inside(turnstile_);
+    poke();
+  }
   if (thread_.joinable()) thread_.join();
   for (const auto& link : links_) {
     connector_->detach(*link, now());
@@ -97,7 +100,8 @@ std::string VerbsFabric::address() const { return signal_->address().encode(); }
 void VerbsFabric::set_own_card(std::string_view card) {
   own_card_ = card;
   // From now on connection requests can be answered.
-  if (options_.connect_thread) thread_ = std::thread([this] { serve(); });
+  has_thread_ = options_.connect_thread;
+  if (has_thread_) thread_ = std::thread([this] { serve(); });
 }
 
 std::string VerbsFabric::why_unreachable(const Card& card) const {
@@ -185,10 +189,22 @@ int VerbsFabric::poll(FabricSink& sink) {
 }
 
 bool VerbsFabric::drained() const {
+  const Turnstile::Owner inside(turnstile_);
   for (const auto& link : links_) {
     if (link->state() == connect::State::kFailed) continue;
     if (!link->out.empty() || !link->reads.empty()) return false;
     if (link->sends && link->in.has_unannounced()) return false;
+  }
+  return true;
+}
+
+bool VerbsFabric::release(const Peer& peer, bool gone) {
+  if (!gone) return false;
+  const Turnstile::Owner inside(turnstile_);
+  for (const auto& link : links_) {
+    if (link->record != &peer) continue;
+    connector_->refuse(*link, now());
+    link->record = nullptr;
   }
   return true;
 }
@@ -199,7 +215,7 @@ std::uint32_t VerbsFabric::before_sleep() {
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;
-  const bool by_itself = !thread_.joinable() || !awaiting_.empty() || connector_->dials() != 0;
+  const bool by_itself = !has_thread_ || !awaiting_.empty() || connector_->dials() != 0;
   return by_itself ? kLookAgainUs : UINT32_MAX;
 }
 

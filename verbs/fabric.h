@@ -64,6 +64,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void conceal(void* exposure) override;
   int poll(FabricSink& sink) override;
   bool drained() const override;
+  bool release(const Peer& peer, bool gone) override;
   void set_doorbell(DoorbellWord& bell) override { bell_ = &bell; }
   std::uint32_t before_sleep() override;
 
@@ -142,7 +143,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   static connect::Micros now();
 
-  Turnstile turnstile_;
+  mutable Turnstile turnstile_;
   std::unique_ptr<Port> port_;
   const IbvTable& table_;
   ProcessId self_;
@@ -191,6 +192,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::atomic<bool> stopping_{false};
   int poke_fd_ = -1;  // Makes the thread look at the connector's timers again.
   connect::Micros thread_wakes_at_ = 0;
+  bool has_thread_ = false;  // From the thread's start on.
   std::thread thread_;
 };
 

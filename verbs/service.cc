@@ -64,7 +64,7 @@ void VerbsFabric::settle() {
       if (link->quiescing) connector_->quiet(*link, now());
     }
   }
-  if (thread_.joinable() && connector_->next_time() < thread_wakes_at_) [[unlikely]]
+  if (has_thread_ && connector_->next_time() < thread_wakes_at_) [[unlikely]]
     poke();
 }
 

@@ -10,6 +10,7 @@
 #include "core/loopback.h"
 #include "core/peer.h"
 #include "shm/fabric.h"
+#include "tests/unit/fake_verbs.h"
 #include "tests/unit/seed.h"
 #include "verbs/fabric.h"
 
@@ -59,6 +60,13 @@ struct Setup {
 std::shared_ptr<Fabric> make_shm(ProcessId id, bool single_copy) {
   std::string why;
   auto fabric = shm::ShmFabric::create(id, HostIdentity::read(), {single_copy}, why);
+  EXPECT_NE(fabric, nullptr) << why;
+  return fabric;
+}
+
+std::shared_ptr<Fabric> make_fake_verbs(ProcessId id) {
+  std::string why;
+  auto fabric = verbs::VerbsFabric::create(test::fake_verbs(), id, {}, why);
   EXPECT_NE(fabric, nullptr) << why;
   return fabric;
 }
@@ -184,6 +192,7 @@ INSTANTIATE_TEST_SUITE_P(
         Setup{"self", [](ProcessId id) { return std::make_shared<LoopbackFabric>(id); }, true},
         Setup{"shm", [](ProcessId id) { return make_shm(id, true); }, false},
         Setup{"shm_without_single_copy", [](ProcessId id) { return make_shm(id, false); }, false},
+        Setup{"verbs_on_fake_devices", make_fake_verbs, false},
         Setup{"verbs", [](ProcessId id) { return make_verbs(id, true); }, false},
         Setup{"verbs_without_thread", [](ProcessId id) { return make_verbs(id, false); }, false}),
     [](const auto& setup) { return setup.param.name; });

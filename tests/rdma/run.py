@@ -1,0 +1,216 @@
+"""The checks of the step `rdma` of scripts/test, run in the first of two hosts of scripts/rdma-vm.
+
+run.py BUILD_DIRECTORY [CHECK...]: prints a line per check and, of a failed one, its output; ends with
+`N passed, M failed`. Exit status 0 when none failed. Without names, all checks.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from pmi_launch import Job  # noqa: E402
+
+BUILD = os.path.realpath(sys.argv[1])
+CHECKS = {}
+HOSTS = ["v1", "v2"]
+SURVIVE = f"{BUILD}/tests/rdma/bin/rdma_survive"
+
+
+def check(function):
+    CHECKS[function.__name__] = function
+    return function
+
+
+class Failed(Exception):
+    pass
+
+
+def require(condition, text, output=""):
+    if not condition:
+        raise Failed(f"{text}\n{output}")
+
+
+def run(command, timeout_s, **env):
+    result = subprocess.run(["timeout", str(timeout_s), *command], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, env=dict(os.environ, **env))
+    require(result.returncode == 0, f"exit status {result.returncode} of {' '.join(command)}", result.stdout)
+    return result.stdout
+
+
+def mpiexec(ranks, program, fabric, timeout_s=90, **env):
+    return run([f"{BUILD}/bin/mpiexec", "-n", str(ranks), f"{BUILD}/tests/mpi/bin/mpi_{program}"], timeout_s,
+               TERN_FABRIC=fabric, **env)
+
+
+@check
+def conformance():
+    output = run([f"{BUILD}/tests/unit/bin/unit_fabric_conformance", "--gtest_filter=*[Vv]erbs*"], 120)
+    require("SKIPPED" not in output, "a test was skipped although there is a device", output)
+
+
+@check
+def mpi_inside_one_host():
+    for program, ranks in (("coll_data", 4), ("p2p_probe", 3), ("comms", 4), ("p2p_sendrecv", 3)):
+        mpiexec(ranks, program, "verbs")
+
+
+@check
+def mpi_without_thread():
+    mpiexec(3, "p2p_matching", "verbs", TERN_CONNECT_THREAD="0")
+
+
+@check
+def mpi_mixed_with_shm():
+    mpiexec(4, "coll_reduce", "shm,verbs")
+
+
+@check
+def mpi_threads():
+    mpiexec(2, "threads", "verbs")
+
+
+@check
+def mpi_across_hosts():
+    for program, ranks, fabric in (("coll_data", 2, "verbs"), ("coll_reduce", 4, "shm,verbs"), ("p2p_status", 3, "verbs")):
+        job = Job(HOSTS, ranks, [f"{BUILD}/tests/mpi/bin/mpi_{program}"], {"TERN_FABRIC": fabric})
+        output, statuses = job.wait(90)
+        require(statuses == [0] * ranks, f"{program} on {ranks} ranks over {fabric}: {statuses}", output)
+
+
+def queue_pairs(kind):
+    shown = run(["rdma", "resource", "show", "qp"], 20)
+    return len([line for line in shown.splitlines() if f"type {kind} " in line and "rdma_survive" in line])
+
+
+@check
+def queue_pairs_are_lazy():
+    """After MPI_Init only the one for signalling; then one per peer that is talked to."""
+    job = Job(["v1"], 3, [SURVIVE, "12", "pause"], {"TERN_FABRIC": "verbs"})
+    require(job.wait_for("initialized", 40), "it did not start", "".join(job.output))
+    time.sleep(1)
+    counts = queue_pairs("UD"), queue_pairs("RC")
+    require(counts == (3, 0), f"after MPI_Init of 3 ranks there are {counts} UD and RC queue pairs")
+    require(job.wait_for("running", 40), "it did not go on", "".join(job.output))
+    counts = queue_pairs("UD"), queue_pairs("RC")
+    require(counts == (3, 6), f"with all pairs talking there are {counts} UD and RC queue pairs")
+    output, statuses = job.wait(60)
+    require(statuses == [0] * 3, f"exit statuses {statuses}", output)
+
+
+def survive(disturb, seconds, env=None, timeout_s=120):
+    job = Job(HOSTS, 2, [SURVIVE, str(seconds)], dict({"TERN_FABRIC": "verbs"}, **(env or {})))
+    require(job.wait_for("running", 40), "it did not start", "".join(job.output))
+    disturb(job)
+    output, statuses = job.wait(timeout_s)
+    require(statuses == [0, 0], f"exit statuses {statuses}", output)
+    require(output.count("all right") == 2, "not all ranks finished", output)
+    return output
+
+
+def link_down(seconds):
+    def disturb(_):
+        subprocess.run(["on", "v2", "bash", "-c",
+                        f"ip link set eth0 down; sleep {seconds}; ip link set eth0 up"], check=True)
+    return disturb
+
+
+@check
+def link_down_1s():
+    survive(link_down(1), 8)
+
+
+@check
+def link_down_3s():
+    survive(link_down(3), 10)
+
+
+@check
+def link_down_8s():
+    survive(link_down(8), 16)
+
+
+def netem(text):
+    def disturb(_):
+        run(["on", "v2", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", *text.split()], 20)
+        time.sleep(5)
+        run(["on", "v2", "tc", "qdisc", "del", "dev", "eth0", "root"], 20)
+    return disturb
+
+
+@check
+def loss_1_percent():
+    survive(netem("loss 1%"), 8)
+
+
+@check
+def loss_5_percent_reordered():
+    survive(netem("delay 2ms loss 5% reorder 25%"), 8)
+
+
+@check
+def killed_peer():
+    job = Job(HOSTS, 2, [SURVIVE, "60", "expect-loss"], {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "4"})
+    require(job.wait_for("running", 40), "it did not start", "".join(job.output))
+    job.signal(1, "KILL")
+    output, statuses = job.wait(40)
+    require(statuses[0] == 0, f"exit statuses {statuses}", output)
+    for what in ("rank 1 on host v2", "device rxe0, port 1", "port state ACTIVE", "TERN_PEER_TIMEOUT"):
+        require(what in output, f"the text of the error lacks `{what}`", output)
+
+
+@check
+def device_removed():
+    job = Job(HOSTS, 2, [SURVIVE, "60", "expect-loss"], {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "4"})
+    require(job.wait_for("running", 40), "it did not start", "".join(job.output))
+    run(["on", "v2", "rdma", "link", "delete", "rxe0"], 30)
+    output, statuses = job.wait(40)
+    run(["on", "v2", "rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0"], 20)
+    require(statuses == [0, 0], f"exit statuses {statuses}", output)
+    require(len(re.findall("lost in", output)) >= 2, "not both ranks said why", output)
+
+
+@check
+def little_lockable_memory():
+    """The limit is named together with the remedy."""
+    limited = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c",
+               f"ulimit -l 64; TERN_FABRIC=verbs exec {BUILD}/tests/mpi/bin/mpi_env"]
+    run(["chmod", "-R", "a+rw", "/dev/infiniband"], 10)
+    result = subprocess.run(["timeout", "30", *limited], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    require(result.returncode != 0, "it did not fail", result.stdout)
+    require("ulimit -l unlimited" in result.stdout, "the remedy is not named", result.stdout)
+
+
+@check
+def no_device():
+    """Falls back to shm without a word."""
+    run(["rdma", "link", "delete", "rxe0"], 20)
+    try:
+        output = mpiexec(2, "p2p_status", "verbs,shm")
+        require("tern:" not in output, "it was not silent", output)
+        info = run([f"{BUILD}/bin/tern-info", "fabrics"], 30, TERN_FABRIC="verbs,shm")
+        require("no RDMA device" in info, "tern-info does not say why", info)
+    finally:
+        run(["rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0"], 20)
+
+
+def main():
+    wanted = sys.argv[2:] or list(CHECKS)
+    failed = 0
+    for name in wanted:
+        begin = time.monotonic()
+        try:
+            CHECKS[name]()
+            outcome = "ok"
+        except (Failed, subprocess.CalledProcessError, OSError) as problem:
+            outcome = "FAILED"
+            failed += 1
+            print("    " + str(problem)[-4000:].replace("\n", "\n    "))
+        print(f"{name:<28} {outcome:<7} {time.monotonic() - begin:6.1f} s", flush=True)
+    print(f"{len(wanted) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,429 @@
+// tests/unit/fake_verbs.cc - see fake_verbs.h.
+#include "tests/unit/fake_verbs.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <random>
+
+namespace tern::test {
+namespace {
+
+struct FakeCq : ibv_cq {
+  std::deque<ibv_wc> done;
+  bool armed = false;
+};
+struct Receive {
+  std::uint64_t id;
+  ibv_sge piece;
+};
+struct FakeSrq : ibv_srq {
+  std::deque<Receive> receives;
+};
+struct FakeQp : ibv_qp {
+  std::deque<Receive> receives;
+  std::uint32_t dest = 0;
+  std::uint32_t limit = 0;
+};
+struct FakeAh : ibv_ah {};
+
+std::recursive_mutex mutex;
+using Lock = std::lock_guard<std::recursive_mutex>;
+std::map<std::uint32_t, FakeQp*> qps;
+std::map<std::uint32_t, ibv_mr*> regions;
+std::uint32_t next_number = 16;
+FakeFaults faults;
+bool happened = false;
+int rules_broken = 0;
+int alive = 0;
+std::minstd_rand random_bits(7);
+ibv_device device;
+ibv_device* devices[] = {&device, nullptr};
+
+bool fails(const char* call) {
+  const Lock lock(mutex);
+  if (happened || faults.call != call || faults.after-- > 0) return false;
+  happened = true;
+  errno = ENOMEM;
+  return true;
+}
+
+void complete(ibv_cq* queue, const ibv_wc& done) {
+  auto& cq = static_cast<FakeCq&>(*queue);
+  if (cq.done.size() >= static_cast<std::size_t>(cq.cqe)) ++rules_broken;
+  cq.done.push_back(done);
+  if (cq.armed && cq.channel != nullptr) {
+    const std::uint64_t one = 1;
+    (void)!write(cq.channel->fd, &one, sizeof one);
+  }
+  cq.armed = false;
+}
+
+bool permitted(std::uint32_t key, std::uint64_t address, std::size_t size) {
+  const auto found = regions.find(key);
+  if (found == regions.end()) return false;
+  const auto begin = reinterpret_cast<std::uint64_t>(found->second->addr);
+  return begin <= address && address + size <= begin + found->second->length;
+}
+
+void finish(FakeQp& qp, const ibv_send_wr& request, ibv_wc_status status) {
+  if (status != IBV_WC_SUCCESS) qp.state = IBV_QPS_ERR;
+  if (status == IBV_WC_SUCCESS && (request.send_flags & IBV_SEND_SIGNALED) == 0 &&
+      qp.qp_type == IBV_QPT_RC) {
+    return;
+  }
+  ibv_wc done{};
+  done.wr_id = request.wr_id;
+  done.status = status;
+  done.qp_num = qp.qp_num;
+  complete(qp.send_cq, done);
+}
+
+ibv_wc_status deliver(FakeQp& qp, const ibv_send_wr& request) {
+  const ibv_sge& piece = *request.sg_list;
+  const auto* const from = reinterpret_cast<const std::byte*>(piece.addr);
+  if ((request.send_flags & IBV_SEND_INLINE) == 0 &&
+      !permitted(piece.lkey, piece.addr, piece.length)) {
+    return IBV_WC_LOC_PROT_ERR;
+  }
+  const bool datagram = qp.qp_type == IBV_QPT_UD;
+  const auto found = qps.find(datagram ? request.wr.ud.remote_qpn : qp.dest);
+  FakeQp* const to = found == qps.end() ? nullptr : found->second;
+  const bool listens = to != nullptr && to->qp_type == qp.qp_type &&
+                       (to->state == IBV_QPS_RTR || to->state == IBV_QPS_RTS);
+  if (datagram) {
+    const bool lost = std::uniform_real_distribution<>()(random_bits) < faults.datagram_loss;
+    if (!listens || lost || to->receives.empty()) return IBV_WC_SUCCESS;
+  } else if (!listens || to->dest != qp.qp_num) {
+    return IBV_WC_RETRY_EXC_ERR;
+  }
+  if (request.opcode == IBV_WR_RDMA_READ || request.opcode == IBV_WR_RDMA_WRITE) {
+    const std::uint64_t remote = request.wr.rdma.remote_addr;
+    if (!permitted(request.wr.rdma.rkey, remote, piece.length)) return IBV_WC_REM_ACCESS_ERR;
+    auto* const there = reinterpret_cast<std::byte*>(remote);
+    if (request.opcode == IBV_WR_RDMA_READ) {
+      std::memcpy(reinterpret_cast<std::byte*>(piece.addr), there, piece.length);
+    } else if (piece.length == sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;  // As a device does, not torn.
+      std::memcpy(&word, from, sizeof word);
+      __atomic_store_n(reinterpret_cast<std::uint64_t*>(there), word, __ATOMIC_RELEASE);
+    } else {
+      std::memcpy(there, from, piece.length);
+    }
+    return IBV_WC_SUCCESS;
+  }
+  auto& receives = datagram ? to->receives : static_cast<FakeSrq*>(to->srq)->receives;
+  if (receives.empty()) {
+    ++rules_broken;
+    return IBV_WC_RNR_RETRY_EXC_ERR;
+  }
+  const Receive receive = receives.front();
+  receives.pop_front();
+  const std::size_t grh = datagram ? 40 : 0;
+  ibv_wc done{};
+  done.wr_id = receive.id;
+  done.opcode = IBV_WC_RECV;
+  done.qp_num = to->qp_num;
+  done.byte_len = static_cast<std::uint32_t>(piece.length + grh);
+  if (done.byte_len > receive.piece.length)
+    done.status = IBV_WC_LOC_LEN_ERR;
+  else
+    std::memcpy(reinterpret_cast<std::byte*>(receive.piece.addr) + grh, from, piece.length);
+  complete(to->recv_cq, done);
+  return IBV_WC_SUCCESS;
+}
+
+int post_send(ibv_qp* which, ibv_send_wr* request, ibv_send_wr** refused) {
+  const Lock lock(mutex);
+  auto& qp = static_cast<FakeQp&>(*which);
+  if (fails("post_send")) {
+    *refused = request;
+    return ENOMEM;
+  }
+  for (; request != nullptr; request = request->next) {
+    finish(qp, *request, qp.state == IBV_QPS_ERR ? IBV_WC_WR_FLUSH_ERR : deliver(qp, *request));
+  }
+  return 0;
+}
+
+int post_recv(ibv_qp* which, ibv_recv_wr* request, ibv_recv_wr**) {
+  const Lock lock(mutex);
+  static_cast<FakeQp*>(which)->receives.push_back({request->wr_id, *request->sg_list});
+  return 0;
+}
+
+int post_srq_recv(ibv_srq* srq, ibv_recv_wr* request, ibv_recv_wr** refused) {
+  const Lock lock(mutex);
+  if (fails("post_srq_recv")) {
+    *refused = request;
+    return ENOMEM;
+  }
+  for (; request != nullptr; request = request->next) {
+    static_cast<FakeSrq*>(srq)->receives.push_back({request->wr_id, *request->sg_list});
+  }
+  return 0;
+}
+
+int poll_cq(ibv_cq* which, int count, ibv_wc* done) {
+  const Lock lock(mutex);
+  auto& queue = static_cast<FakeCq*>(which)->done;
+  int taken = 0;
+  for (; taken < count && !queue.empty(); ++taken) {
+    done[taken] = queue.front();
+    queue.pop_front();
+  }
+  return taken;
+}
+
+int req_notify_cq(ibv_cq* cq, int) {
+  const Lock lock(mutex);
+  static_cast<FakeCq*>(cq)->armed = true;
+  return 0;
+}
+
+template <class Object>
+Object* made(const char* call) {
+  if (fails(call)) return nullptr;
+  ++alive;
+  return new Object{};
+}
+
+template <class Object>
+int gone(void* object) {
+  const Lock lock(mutex);
+  --alive;
+  delete static_cast<Object*>(object);
+  return 0;
+}
+
+ibv_context* open_device(ibv_device*) {
+  const Lock lock(mutex);
+  auto* const context = made<ibv_context>("open_device");
+  if (context == nullptr) return nullptr;
+  context->ops.post_send = post_send;
+  context->ops.post_recv = post_recv;
+  context->ops.post_srq_recv = post_srq_recv;
+  context->ops.poll_cq = poll_cq;
+  context->ops.req_notify_cq = req_notify_cq;
+  context->async_fd = eventfd(0, EFD_NONBLOCK);
+  return context;
+}
+
+int close_device(ibv_context* context) {
+  close(context->async_fd);
+  return gone<ibv_context>(context);
+}
+
+int query_port(ibv_context*, std::uint8_t, ibv_port_attr* port) {
+  if (fails("query_port")) return ENOMEM;
+  port->state = IBV_PORT_ACTIVE;
+  port->link_layer = IBV_LINK_LAYER_ETHERNET;
+  port->active_mtu = IBV_MTU_4096;
+  port->gid_tbl_len = 1;
+  port->max_msg_sz = 1U << 30;
+  return 0;
+}
+
+int query_device(ibv_context*, ibv_device_attr* attributes) {
+  if (fails("query_device")) return ENOMEM;
+  attributes->phys_port_cnt = 1;
+  attributes->max_srq_wr = 4096;
+  attributes->max_qp_rd_atom = attributes->max_qp_init_rd_atom = 16;
+  return 0;
+}
+
+int query_gid_entry(ibv_context*, std::uint32_t, std::uint32_t, ibv_gid_entry* entry, std::uint32_t,
+                    std::size_t) {
+  if (fails("query_gid_entry")) return ENOMEM;
+  entry->gid.raw[15] = 1;
+  entry->gid_type = IBV_GID_TYPE_ROCE_V2;
+  return 0;
+}
+
+ibv_mr* reg_mr(ibv_pd* pd, void* address, std::size_t size, int) {
+  const Lock lock(mutex);
+  auto* const mr = made<ibv_mr>("reg_mr");
+  if (mr == nullptr) return nullptr;
+  mr->pd = pd;
+  mr->addr = address;
+  mr->length = size;
+  mr->lkey = mr->rkey = next_number++;
+  regions[mr->lkey] = mr;
+  return mr;
+}
+
+int dereg_mr(ibv_mr* mr) {
+  const Lock lock(mutex);
+  regions.erase(mr->lkey);
+  return gone<ibv_mr>(mr);
+}
+
+ibv_comp_channel* create_comp_channel(ibv_context* context) {
+  const Lock lock(mutex);
+  auto* const channel = made<ibv_comp_channel>("create_comp_channel");
+  if (channel != nullptr) {
+    channel->context = context;
+    channel->fd = eventfd(0, EFD_NONBLOCK);
+  }
+  return channel;
+}
+
+int destroy_comp_channel(ibv_comp_channel* channel) {
+  close(channel->fd);
+  return gone<ibv_comp_channel>(channel);
+}
+
+ibv_cq* create_cq(ibv_context* context, int entries, void*, ibv_comp_channel* channel, int) {
+  const Lock lock(mutex);
+  auto* const cq = made<FakeCq>("create_cq");
+  if (cq == nullptr) return nullptr;
+  cq->context = context;
+  cq->channel = channel;
+  cq->cqe = entries;
+  return cq;
+}
+
+int resize_cq(ibv_cq* cq, int entries) {
+  const Lock lock(mutex);
+  if (fails("resize_cq")) return ENOMEM;
+  cq->cqe = entries;
+  return 0;
+}
+
+int get_cq_event(ibv_comp_channel* channel, ibv_cq** cq, void**) {
+  std::uint64_t count = 0;
+  *cq = nullptr;
+  return read(channel->fd, &count, sizeof count) == sizeof count ? 0 : -1;
+}
+
+ibv_srq* create_srq(ibv_pd* pd, ibv_srq_init_attr*) {
+  const Lock lock(mutex);
+  auto* const srq = made<FakeSrq>("create_srq");
+  if (srq != nullptr) srq->context = pd->context;
+  return srq;
+}
+
+ibv_qp* create_qp(ibv_pd* pd, ibv_qp_init_attr* make) {
+  const Lock lock(mutex);
+  auto* const qp = made<FakeQp>("create_qp");
+  if (qp == nullptr) return nullptr;
+  qp->context = pd->context;
+  qp->send_cq = make->send_cq;
+  qp->recv_cq = make->recv_cq;
+  qp->srq = make->srq;
+  qp->qp_type = make->qp_type;
+  qp->qp_num = next_number++;
+  qps[qp->qp_num] = qp;
+  return qp;
+}
+
+int modify_qp(ibv_qp* which, ibv_qp_attr* change, int mask) {
+  const Lock lock(mutex);
+  if (fails("modify_qp")) return ENOMEM;
+  if ((mask & IBV_QP_STATE) != 0) which->state = change->qp_state;
+  if ((mask & IBV_QP_DEST_QPN) != 0) static_cast<FakeQp*>(which)->dest = change->dest_qp_num;
+  return 0;
+}
+
+int destroy_qp(ibv_qp* qp) {
+  const Lock lock(mutex);
+  qps.erase(qp->qp_num);
+  return gone<FakeQp>(static_cast<FakeQp*>(qp));
+}
+
+verbs::IbvTable make_table() {
+  verbs::IbvTable table{};
+  table.fork_init = [] { return 0; };
+  table.get_device_list = [](int* count) {
+    *count = 1;
+    return fails("get_device_list") ? nullptr : devices;
+  };
+  table.free_device_list = [](ibv_device**) {};
+  table.get_device_name = [](ibv_device*) { return "fake0"; };
+  table.open_device = open_device;
+  table.close_device = close_device;
+  table.query_device = query_device;
+  table.query_port = query_port;
+  table.query_gid_entry = query_gid_entry;
+  table.get_async_event = [](ibv_context*, ibv_async_event*) { return -1; };
+  table.ack_async_event = [](ibv_async_event*) {};
+  table.alloc_pd = [](ibv_context* context) {
+    const Lock lock(mutex);
+    auto* const pd = made<ibv_pd>("alloc_pd");
+    if (pd != nullptr) pd->context = context;
+    return pd;
+  };
+  table.dealloc_pd = [](ibv_pd* pd) { return gone<ibv_pd>(pd); };
+  table.reg_mr = reg_mr;
+  table.dereg_mr = dereg_mr;
+  table.create_comp_channel = create_comp_channel;
+  table.destroy_comp_channel = destroy_comp_channel;
+  table.create_cq = create_cq;
+  table.resize_cq = resize_cq;
+  table.destroy_cq = [](ibv_cq* cq) { return gone<FakeCq>(static_cast<FakeCq*>(cq)); };
+  table.get_cq_event = get_cq_event;
+  table.ack_cq_events = [](ibv_cq*, unsigned) {};
+  table.create_srq = create_srq;
+  table.destroy_srq = [](ibv_srq* srq) { return gone<FakeSrq>(static_cast<FakeSrq*>(srq)); };
+  table.create_qp = create_qp;
+  table.modify_qp = modify_qp;
+  table.destroy_qp = destroy_qp;
+  table.create_ah = [](ibv_pd*, ibv_ah_attr*) -> ibv_ah* {
+    const Lock lock(mutex);
+    return made<FakeAh>("create_ah");
+  };
+  table.destroy_ah = [](ibv_ah* ah) { return gone<FakeAh>(static_cast<FakeAh*>(ah)); };
+  table.wc_status_str = [](ibv_wc_status) { return "status"; };
+  table.event_type_str = [](ibv_event_type) { return "event"; };
+  return table;
+}
+
+}  // namespace
+
+const verbs::IbvTable& fake_verbs() {
+  static const verbs::IbvTable table = make_table();
+  return table;
+}
+
+void set_faults(const FakeFaults& wanted) {
+  const Lock lock(mutex);
+  faults = wanted;
+  happened = false;
+  rules_broken = 0;
+}
+
+bool fault_happened() {
+  const Lock lock(mutex);
+  return happened;
+}
+
+int broken_rules() {
+  const Lock lock(mutex);
+  return rules_broken;
+}
+
+int objects_alive() {
+  const Lock lock(mutex);
+  return alive;
+}
+
+int queue_pairs_alive(ibv_qp_type type) {
+  const Lock lock(mutex);
+  return static_cast<int>(std::count_if(
+      qps.begin(), qps.end(), [&](const auto& entry) { return entry.second->qp_type == type; }));
+}
+
+std::vector<std::string> fault_names() {
+  return {"get_device_list", "open_device", "query_device", "query_port", "query_gid_entry",
+          "alloc_pd",        "reg_mr",      "create_cq",    "resize_cq",  "create_comp_channel",
+          "create_srq",      "create_qp",   "modify_qp",    "create_ah",  "post_send",
+          "post_srq_recv"};
+}
+
+}  // namespace tern::test

@@ -1,0 +1,32 @@
+// tests/unit/fake_verbs.h - RDMA devices made of memory, behind the table of verbs/table.h.
+//
+// Everything that all fabrics of a test post is carried out at once, in the posting thread: sends
+// to receive queues, RDMA reads and writes, datagrams. Rules that a device enforces are enforced:
+// the states of a queue pair, keys and bounds of registered memory, receive buffers (a missing one
+// is counted), the size of completion queues. Any call can be made to fail. Threading: any thread.
+#pragma once
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "verbs/table.h"
+
+namespace tern::test {
+
+const verbs::IbvTable& fake_verbs();
+
+struct FakeFaults {
+  std::string call;          // The name of a table's function, or "post_send", "post_srq_recv";
+  int after = 0;             // fails once, after this many calls that succeed.
+  double datagram_loss = 0;  // Share of datagrams that get lost.
+};
+void set_faults(const FakeFaults& faults);
+bool fault_happened();
+// What must never happen: receive buffers that were missing, completion queues that overflowed.
+int broken_rules();
+// Objects that were created and not destroyed.
+int objects_alive();
+int queue_pairs_alive(ibv_qp_type type);
+std::vector<std::string> fault_names();
+
+}  // namespace tern::test

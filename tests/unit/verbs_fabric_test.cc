@@ -1,0 +1,293 @@
+// The verbs fabric on devices made of memory (fake_verbs.h): connecting, replaying, running out of
+// everything. fabric_conformance_test.cc runs the contract of fabrics over them, too.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/peer.h"
+#include "tests/unit/fake_verbs.h"
+#include "tests/unit/seed.h"
+#include "verbs/fabric.h"
+
+namespace tern {
+namespace {
+
+using test::Random;
+using verbs::VerbsFabric;
+
+// A process: a fabric, and an engine's part that checks what arrives: from each peer numbers that
+// grow by one, in messages of many sizes.
+struct Process final : FabricSink {
+  explicit Process(std::uint64_t rank) : id{5, rank} {}
+
+  bool start(verbs::VerbsOptions options, std::string& why) {
+    fabric = VerbsFabric::create(test::fake_verbs(), id, options, why);
+    if (fabric == nullptr) return false;
+    card = Card::of_this_process(id, {"boot", 0, 0, 0, "node"});
+    card.addresses.emplace("verbs", fabric->address());
+    fabric->set_own_card(card.encode());
+    return true;
+  }
+  Link* link_to(const Process& other, std::string& why) {
+    Contact& to = contacts[other.id.rank];
+    if (to.link == nullptr) to.link = fabric->connect(to.peer, other.card, why);
+    return to.link;
+  }
+  // The next message to `other`; false: not now, or never.
+  bool send(const Process& other, Random& random) {
+    std::string why;
+    Link* const link = link_to(other, why);
+    Contact& to = contacts[other.id.rank];
+    if (link == nullptr || to.down) return false;
+    std::vector<std::byte> body(random.one_in(5) ? random.below(3000) : random.below(100),
+                                static_cast<std::byte>(to.sent));
+    if (fabric->send(*link, std::as_bytes(std::span(&to.sent, 1)), body) != Post::kDone)
+      return false;
+    ++to.sent;
+    return true;
+  }
+
+  Peer* on_contact(std::string_view text) override {
+    std::string why;
+    const auto other = Card::decode(text, why);
+    if (!other) return nullptr;
+    Contact& from = contacts[other->id.rank];
+    if (from.link == nullptr) from.link = fabric->connect(from.peer, *other, why);
+    from.peer.id = other->id;
+    return &from.peer;
+  }
+  void on_message(Peer& peer, std::span<const std::byte> head,
+                  std::span<const std::byte> body) override {
+    Contact* from = nullptr;
+    for (auto& [rank, contact] : contacts) {
+      if (&contact.peer == &peer) from = &contact;
+    }
+    ASSERT_NE(from, nullptr);
+    std::uint32_t number = 0;
+    ASSERT_EQ(head.size(), sizeof number);
+    std::memcpy(&number, head.data(), sizeof number);
+    ASSERT_EQ(number, from->received) << "lost, doubled or out of order";
+    for (const std::byte byte : body) ASSERT_EQ(byte, static_cast<std::byte>(number));
+    ++from->received;
+  }
+  void on_complete(std::uint32_t op, bool ok) override { completed[op] = ok; }
+  void on_peer_down(Peer& peer, std::string_view why) override {
+    for (auto& [rank, contact] : contacts) {
+      if (&contact.peer == &peer) contact.down = true;
+    }
+    why_down = why;
+  }
+
+  struct Contact {
+    Peer peer;
+    Link* link = nullptr;
+    std::uint32_t sent = 0;
+    std::uint32_t received = 0;
+    bool down = false;
+  };
+  ProcessId id;
+  Card card;
+  std::map<std::uint64_t, Contact> contacts;
+  std::map<std::uint32_t, bool> completed;
+  std::string why_down;
+  std::unique_ptr<VerbsFabric> fabric;  // Last: it goes first.
+};
+
+verbs::VerbsOptions options_with(bool thread) {
+  verbs::VerbsOptions options;
+  options.connect_thread = thread;
+  options.peer_timeout_s = 50;
+  return options;
+}
+
+bool wait_for(const std::function<bool()>& condition, const std::vector<Process*>& processes) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    for (Process* const process : processes) process->fabric->poll(*process);
+  }
+  return true;
+}
+
+class VerbsFabricTest : public ::testing::Test {
+ protected:
+  void SetUp() override { test::set_faults({}); }
+  void TearDown() override {
+    EXPECT_EQ(test::broken_rules(), 0) << "a receive buffer was missing or a queue overflowed";
+    EXPECT_EQ(test::objects_alive(), 0) << "something was not destroyed";
+    test::set_faults({});
+  }
+};
+
+TEST_F(VerbsFabricTest, NothingIsMadeBeforeTheFirstMessage) {
+  Process a(0), b(1);
+  std::string why;
+  ASSERT_TRUE(a.start(options_with(true), why) && b.start(options_with(true), why)) << why;
+  ASSERT_NE(a.link_to(b, why), nullptr);
+  for (int i = 0; i < 1000; ++i) a.fabric->poll(a);
+  EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_RC), 0);
+  EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_UD), 2);
+  Random random(1);
+  ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+  ASSERT_TRUE(wait_for([&] { return b.contacts[0].received == 1; }, {&a, &b}));
+  EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_RC), 2);
+}
+
+TEST_F(VerbsFabricTest, ARequestIsAnsweredWhileTheProgramComputes) {
+  Process a(0), b(1);
+  std::string why;
+  ASSERT_TRUE(a.start(options_with(true), why) && b.start(options_with(true), why)) << why;
+  Random random(2);
+  // b is not polled: its thread alone answers.
+  EXPECT_TRUE(wait_for([&] { return a.send(b, random); }, {&a}));
+}
+
+TEST_F(VerbsFabricTest, BrokenQueuePairsAndLostDatagramsLoseNothing) {
+  test::FakeFaults lossy;
+  lossy.datagram_loss = 0.3;
+  test::set_faults(lossy);
+  Random random(3);
+  for (const bool thread : {true, false}) {
+    Process a(0), b(1);
+    std::string why;
+    ASSERT_TRUE(a.start(options_with(thread), why) && b.start(options_with(thread), why)) << why;
+    constexpr std::uint32_t kCount = 3000;
+    std::vector<std::byte> source(300000, std::byte{7});
+    std::vector<std::byte> target(source.size());
+    std::uint64_t key = 0;
+    void* const exposure = b.fabric->expose(source, key);
+    ASSERT_NE(exposure, nullptr);
+    std::uint32_t op = 0;
+    const bool done = wait_for(
+        [&] {
+          for (int i = 0; i < 4; ++i) {
+            if (a.contacts[1].sent < kCount) a.send(b, random);
+            if (b.contacts[0].sent < kCount) b.send(a, random);
+          }
+          if (random.one_in(200) && a.contacts[1].link != nullptr) {
+            (void)a.fabric->break_link(*a.contacts[1].link);
+          }
+          if (random.one_in(50) && a.contacts[1].link != nullptr && op == a.completed.size()) {
+            std::fill(target.begin(), target.end(), std::byte{0});
+            EXPECT_EQ(a.fabric->get(*a.contacts[1].link, target.data(),
+                                    {reinterpret_cast<std::uint64_t>(source.data()), key},
+                                    target.size(), op),
+                      Post::kPending);
+            ++op;
+          }
+          return a.contacts[1].received == kCount && b.contacts[0].received == kCount &&
+                 op == a.completed.size() && a.fabric->drained() && b.fabric->drained();
+        },
+        {&a, &b});
+    EXPECT_TRUE(done) << a.contacts[1].received << " and " << b.contacts[0].received;
+    for (const auto& [number, ok] : a.completed) EXPECT_TRUE(ok) << number;
+    EXPECT_TRUE(op == 0 || source == target);
+    EXPECT_GT(a.fabric->counters().lost, 0U);
+    b.fabric->conceal(exposure);
+  }
+}
+
+TEST_F(VerbsFabricTest, ABudgetOfOneConnectionServesEverybody) {
+  Random random(4);
+  std::vector<std::unique_ptr<Process>> processes;
+  std::vector<Process*> all;
+  std::string why;
+  verbs::VerbsOptions options = options_with(true);
+  options.connections_max = 1;
+  for (std::uint64_t rank = 0; rank < 4; ++rank) {
+    all.push_back(processes.emplace_back(std::make_unique<Process>(rank)).get());
+    ASSERT_TRUE(all.back()->start(options, why)) << why;
+  }
+  constexpr std::uint32_t kCount = 20;
+  EXPECT_TRUE(wait_for(
+      [&] {
+        bool finished = true;
+        for (Process* const from : all) {
+          for (Process* const to : all) {
+            if (from == to) continue;
+            if (from->contacts[to->id.rank].sent < kCount) from->send(*to, random);
+            finished = finished && to->contacts[from->id.rank].received == kCount;
+          }
+        }
+        EXPECT_LE(test::queue_pairs_alive(IBV_QPT_RC), 4);
+        return finished;
+      },
+      all));
+}
+
+TEST_F(VerbsFabricTest, APeerThatIsGoneIsGivenUpWithAReason) {
+  Random random(5);
+  Process a(0);
+  std::string why;
+  verbs::VerbsOptions options = options_with(true);
+  options.peer_timeout_s = 4;
+  ASSERT_TRUE(a.start(options, why)) << why;
+  {
+    Process b(1);
+    ASSERT_TRUE(b.start(options, why)) << why;
+    ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+    ASSERT_TRUE(
+        wait_for([&] { return b.contacts[0].received == 1 && a.fabric->drained(); }, {&a, &b}));
+  }
+  Process b(1);  // Only for its name.
+  b.card = Card::of_this_process(b.id, {});
+  EXPECT_TRUE(wait_for(
+      [&] {
+        (void)a.send(b, random);
+        return a.contacts[1].down;
+      },
+      {&a}));
+  for (const char* const what : {"rank 1 on host node", "device fake0, port 1", "ACTIVE"}) {
+    EXPECT_NE(a.why_down.find(what), std::string::npos) << a.why_down;
+  }
+}
+
+TEST_F(VerbsFabricTest, EveryCallMayFailOnce) {
+  Random random(6);
+  for (const std::string& call : test::fault_names()) {
+    bool happened = false;
+    for (const int after : {0, 1, 2, 3, 5, 20}) {
+      test::FakeFaults fault;
+      fault.call = call;
+      fault.after = after;
+      test::set_faults(fault);
+      Process a(0), b(1), c(2);
+      verbs::VerbsOptions options = options_with(after % 2 == 0);
+      options.peer_timeout_s = 3;
+      std::string why;
+      if (!a.start(options, why) || !b.start(options, why) || !c.start(options, why)) {
+        EXPECT_FALSE(why.empty()) << call << " failed without a reason";
+        happened = true;
+        continue;
+      }
+      constexpr std::uint32_t kCount = 100;
+      EXPECT_TRUE(wait_for(
+          [&] {
+            if (a.contacts[1].sent < kCount) a.send(b, random);
+            if (b.contacts[0].sent < kCount) b.send(a, random);
+            if (a.contacts[2].sent < kCount) a.send(c, random);
+            const bool with_b =
+                a.contacts[1].down || b.contacts[0].down ||
+                (a.contacts[1].received == kCount && b.contacts[0].received == kCount);
+            const bool with_c =
+                a.contacts[2].down || c.contacts[0].down || c.contacts[0].received == kCount;
+            return with_b && with_c;
+          },
+          {&a, &b, &c}))
+          << call << " after " << after << ": " << a.contacts[1].received << " and "
+          << b.contacts[0].received;
+      EXPECT_EQ(a.contacts[1].down || a.contacts[2].down, !a.why_down.empty()) << call;
+      EXPECT_EQ(b.contacts[0].down, !b.why_down.empty()) << call;
+      happened = happened || test::fault_happened();
+    }
+    EXPECT_TRUE(happened) << call << " was never called";
+  }
+}
+
+}  // namespace
+}  // namespace tern
