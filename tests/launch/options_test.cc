@@ -88,11 +88,9 @@ TEST(Options, JobWideOptionsMayStandInAnyPart) {
 
 TEST(Options, ExportsPassSetAndMatch) {
   const EnvironmentWish wish =
-      good({"-x", "A,B", "-x", "C=1,2", "-x", "OMP_*", "-preconnect", "all", "a"})
-          .apps[0]
-          .environment;
+      good({"-x", "A,B", "-x", "C=1,2", "-x", "OMP_*", "a"}).apps[0].environment;
   EXPECT_THAT(wish.inherit_extra, ElementsAre("A", "B", "OMP_*"));
-  EXPECT_THAT(wish.set, ElementsAre(Pair("TERN_PRECONNECT", "all"), Pair("C", "1,2")));
+  EXPECT_THAT(wish.set, ElementsAre(Pair("C", "1,2")));
   EXPECT_THAT(bad({"-x", "=1", "a"}), HasSubstr("-x"));
 }
 
