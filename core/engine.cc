@@ -22,7 +22,12 @@ Engine::Engine(const ProcessId& self, CardSource& cards, const EngineOptions& op
   add_fabric(std::make_unique<LoopbackFabric>(self));
 }
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  // The doorbell lies in one of the fabrics, and threads of the others ring it until they end.
+  for (auto& fabric : fabrics_) {
+    if (fabric->doorbell() == nullptr) fabric.reset();
+  }
+}
 
 void Engine::add_fabric(std::unique_ptr<Fabric> fabric) {
   CHECK(fabric->limits().max_head_bytes >= wire::kMaxHeadBytes);
