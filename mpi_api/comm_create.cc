@@ -91,7 +91,8 @@ int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
     return make_twin(comm, comm.next_copy(), hints, newcomm);
   }
   const std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
-  if (const int error = make_twin(comm, {context, 0}, hints, &made)) return error;
+  const int error = make_twin(comm, {context, 0}, hints, &made);
+  if (made == nullptr) return error;
   made->retain();
   auto* const pending = new Pending{made, context};
   *request =
