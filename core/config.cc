@@ -52,6 +52,8 @@ constexpr Variable kVariables[] = {
     {"TERN_NAME_DIR", Kind::kText, "",
      "Directory of published names (default: one of this user on this host); on a file system that "
      "hosts share, names are seen from all of them."},
+    {"TERN_VERBOSE", Kind::kNumber, "0",
+     "1: mention what had no effect, such as unknown info keys."},
     {"TERN_WARNINGS", Kind::kBool, "1", "Print warnings about the configuration on rank 0."},
     {"TERN_COLL_", Kind::kText, "",
      "TERN_COLL_<OPERATION>=algorithm forces an algorithm of a collective; tern-info collectives "

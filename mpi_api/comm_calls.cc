@@ -8,6 +8,7 @@
 #include "mpi_api/comm.h"
 #include "mpi_api/comm_hints.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/spawned_jobs.h"
 
 namespace tern::mpi::impl {
 
@@ -92,6 +93,7 @@ int comm_free(MPI_Comm* comm) {
   }
   // The program's delete functions may still use the communicator, and a failure of one keeps it.
   if (const int error = delete_attributes(*object)) return error;
+  forget_parent(*object);
   *comm = MPI_COMM_NULL;
   object->release();  // Operations in flight hold references of their own.
   return MPI_SUCCESS;

@@ -103,6 +103,11 @@ std::string_view Connections::why_lost(const Comm& comm) const {
   return why;
 }
 
+bool Connections::knows_job(std::uint64_t job) const {
+  return std::ranges::any_of(processes_,
+                             [job](const auto& entry) { return entry.first.job == job; });
+}
+
 bool Connections::in_vain(const Comm& comm, int source) const {
   if (gone_count_ == 0) return false;
   bool vain = false;
@@ -116,7 +121,9 @@ int Connections::poll() {
   if (processes_.empty()) return 0;
   if (const std::uint64_t now = now_ms(); now >= next_look_ms_) {
     next_look_ms_ = now + kLookEveryMs;
+    const std::size_t before = processes_.size();
     look_after();
+    return static_cast<int>(before - processes_.size());
   }
   return 0;
 }

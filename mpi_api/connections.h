@@ -45,10 +45,13 @@ class Connections {
   std::string_view why_gone(const ProcessId& id) const;
   // The same of any process that the communicator names.
   std::string_view why_lost(const Comm& comm) const;
+  // Whether a process of this job is known.
+  bool knows_job(std::uint64_t job) const;
   // Whether a message from `source` (may be any) on this communicator can never come.
   bool in_vain(const Comm& comm, int source) const;
 
-  // Looks after everything, when it is time to. Part of progress.
+  // Looks after everything, when it is time to; returns how many processes were forgotten. Part of
+  // progress.
   int poll();
   // Drops those that were spoken to and never became part of a communicator: nobody needs to wait
   // until they have read what was sent.

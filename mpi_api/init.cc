@@ -28,6 +28,7 @@
 #include "mpi_api/parting.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
+#include "mpi_api/spawned_jobs.h"
 #include "spawn/name_service.h"
 
 namespace tern::mpi {
@@ -48,9 +49,15 @@ class CardDesk final : public CardSource, private spawn::WireUpSink {
     wireup_.request_card(static_cast<int>(id.rank));
   }
   int poll() override {
-    return the_runtime.connections->poll() + (wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this));
+    if (the_runtime.connections->poll() > 0) {
+      the_runtime.spawned->release_unconnected(*the_runtime.connections);
+    }
+    return (wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this));
   }
-  int pending_fd() const override { return wireup_.event_fd(); }
+  int pending_fd() const override {
+    const int awaited = the_runtime.spawned->awaited_fd();
+    return awaited >= 0 ? awaited : wireup_.event_fd();
+  }
 
   void start_barrier() {
     barrier_done_ = false;
@@ -167,6 +174,7 @@ void choose_algorithms(const Config& config, std::vector<std::string>& warnings)
 // Undoes what bring_up() did before it failed.
 int give_up(int error) {
   the_runtime.names.reset();
+  the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
   the_runtime.engine.reset();
@@ -192,6 +200,7 @@ int bring_up() {
   const EngineOptions options{config.number("TERN_EAGER_MAX"), wait_policy(config, info)};
   the_runtime.engine = std::make_unique<Engine>(info.id(), *card_desk, options);
   the_runtime.connections = std::make_unique<Connections>(engine());
+  the_runtime.spawned = std::make_unique<SpawnedJobs>();
   the_runtime.connect_timeout = config.text("TERN_CONNECT_TIMEOUT");
   the_runtime.name_directory = config.text("TERN_NAME_DIR");
   HostIdentity host = HostIdentity::read();
@@ -231,7 +240,8 @@ int start_up(int thread_level) {
   the_runtime.main_thread = std::this_thread::get_id();
   the_runtime.was_initialized = true;
   entry_state.initialized.store(true, std::memory_order_release);
-  return MPI_SUCCESS;
+  const EntryGuard guard("MPI_Init");
+  return connect_to_parent();
 }
 
 // The wire-up service stays: there is one per process, and sessions may still come.
@@ -239,6 +249,7 @@ void take_down() {
   constexpr std::chrono::seconds kGoodbye{10};
   the_runtime.wireup->finalize(kGoodbye);
   the_runtime.names.reset();
+  the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
   the_runtime.engine.reset();
@@ -267,6 +278,7 @@ int shut_down() {
   finish_freed_sends();
   part_from_everybody();
   the_runtime.connections->drop_strangers();
+  the_runtime.spawned->release_all();
   engine().wait_until([] { return engine().drained(); });
   // Nobody leaves while somebody else may still need an answer from it.
   if (the_runtime.wireup->info().size > 1) {

@@ -35,4 +35,7 @@ using RootExchange =
 // comm; `exchange` is called at the root.
 int meet(Comm& comm, int root, const RootExchange& exchange, Comm** newcomm);
 
+// Brings what the root has to all members, whose `bytes` become as many.
+int spread(Comm& comm, int root, std::vector<std::byte>& bytes);
+
 }  // namespace tern::mpi

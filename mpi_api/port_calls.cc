@@ -15,6 +15,7 @@
 #include "mpi_api/parting.h"
 #include "mpi_api/port.h"
 #include "mpi_api/runtime.h"
+#include "mpi_api/spawned_jobs.h"
 
 namespace tern::mpi {
 namespace {
@@ -77,14 +78,6 @@ bool part(std::span<const std::byte> whole, Bytes& first, Bytes& second) {
   return true;
 }
 
-// Brings what the root has to everybody.
-int spread(Comm& comm, int root, Bytes& bytes) {
-  std::uint64_t size = bytes.size();
-  if (const int error = coll::bcast_bytes(comm, &size, sizeof size, root)) return error;
-  bytes.resize(size);
-  return size == 0 ? MPI_SUCCESS : coll::bcast_bytes(comm, bytes.data(), bytes.size(), root);
-}
-
 std::chrono::duration<double> seconds_of(std::string_view text, bool& sound) {
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
@@ -109,6 +102,13 @@ int connect(const char* port_name, Info* info, std::span<const std::byte> mine, 
 
 std::string_view bounded(const char* port_name) {
   return {port_name, strnlen(port_name, MPI_MAX_PORT_NAME)};
+}
+
+int spread(Comm& comm, int root, Bytes& bytes) {
+  std::uint64_t size = bytes.size();
+  if (const int error = coll::bcast_bytes(comm, &size, sizeof size, root)) return error;
+  bytes.resize(size);
+  return size == 0 ? MPI_SUCCESS : coll::bcast_bytes(comm, bytes.data(), bytes.size(), root);
 }
 
 ContactDesk& contact_desk() {
@@ -193,6 +193,7 @@ int comm_disconnect(MPI_Comm* comm) {
     return fail(MPI_ERR_COMM, "comm is {}, which lasts until MPI_Finalize", object->name);
   }
   if (const int error = delete_attributes(*object)) return error;
+  forget_parent(*object);
   Parting parting(*object);
   engine().wait_until([&parting] { return parting.advance(); });
   *comm = MPI_COMM_NULL;

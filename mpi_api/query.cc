@@ -16,6 +16,7 @@
 #include "mpi_api/errors.h"
 #include "mpi_api/fabrics.h"
 #include "spawn/port_name.h"
+#include "spawn/spawn_keys.h"
 
 namespace tern::mpi {
 namespace {
@@ -146,6 +147,13 @@ void describe_port(const Table& table, std::string_view name) {
   table.add({"reachable", why.empty() ? "yes" : "no: " + why});
 }
 
+void list_spawn_keys(const Table& table) {
+  table.add({"key", "value", "meaning"});
+  for (const spawn::SpawnKey& key : spawn::spawn_keys()) {
+    table.add({std::string(key.name), std::string(key.value), std::string(key.meaning)});
+  }
+}
+
 struct Topic {
   std::string_view name;
   std::string_view meaning;
@@ -163,6 +171,7 @@ constexpr Topic kTopics[] = {
     {"collectives", "which algorithm a collective uses for which sizes", list_collectives},
     {"algorithms", "what TERN_COLL_<OPERATION> may be set to", list_algorithms},
     {"port", "what a port name says, and whether this host could connect: port NAME", list_no_port},
+    {"spawn-keys", "info keys of MPI_Comm_spawn; ompi_ may be written tern_", list_spawn_keys},
     {"topics", "this list", list_topics},
 };
 

@@ -66,8 +66,10 @@ int Job::run() {
     return static_cast<int>(ExitCode::kFailure);
   }
   guard_.start();
-  if (const Problem problem = start_all(); problem.has()) {
-    say(problem.text);
+  const Problem problem = start_all();
+  if (when_started_) when_started_(problem);
+  if (problem.has()) {
+    if (!when_started_) say(problem.text);
     exit_code_ = static_cast<int>(problem.code);
     if (running_ > 0) end_ranks();
   } else {
@@ -75,7 +77,7 @@ int Job::run() {
     input_.start();
     if (plan_.timeout.count() > 0) loop_.after(plan_.timeout, [this] { on_timeout(); });
   }
-  while (running_ > 0 && !given_up_) loop_.run_once();
+  while ((running_ > 0 || !launchers_.empty()) && !given_up_) loop_.run_once();
   end_survivors();
   finish_output();
   if (plan_.print_exit_codes) print_exit_codes();
@@ -218,6 +220,7 @@ void Job::reap(pid_t first) {
   int status = 0;
   const auto ended = [this](pid_t pid, int its_status) {
     guard_.forget(pid);
+    if (reap_launcher(pid, its_status)) return;
     const auto found = rank_of_.find(pid);
     if (found != rank_of_.end() && at(found->second).running) on_exit(found->second, its_status);
   };

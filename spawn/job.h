@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,13 @@ class Job final : private Pmi1ServerSink {
   // Runs the job to its end and returns mpiexec's exit code.
   int run();
 
+  // Called once when all ranks have been started, or with the problem that kept one from it (which
+  // is then not printed).
+  void when_started(std::function<void(const Problem&)> what) { when_started_ = std::move(what); }
+  EventLoop& loop() { return loop_; }
+  // Ends the job as a failed one, saying why.
+  void end(std::string_view why);
+
   // The signal that ended the job on the user's behalf; 0: none. mpiexec should then die of the
   // same signal, so that a shell loop around it ends, too.
   int ended_by_signal() const;
@@ -64,6 +72,11 @@ class Job final : private Pmi1ServerSink {
   void send_to(int rank, std::string_view text) override;
   void forget_group(int rank);
   void finish_output();
+
+  // job_spawn.cc
+  void on_spawn(int rank, std::string_view address) override;
+  bool reap_launcher(pid_t pid, int status);
+  void signal_launchers(int number) const;
 
   // job_end.cc
   void on_exit(int rank, int status);
@@ -101,9 +114,13 @@ class Job final : private Pmi1ServerSink {
   std::vector<Rank> ranks_;
   std::unordered_map<pid_t, int> rank_of_;
   int running_ = 0;
+  // Of jobs that ranks have spawned. They outlive the ranks, and this job waits for them.
+  std::vector<pid_t> launchers_;
+  std::function<void(const Problem&)> when_started_;
 
   int exit_code_ = 0;
   bool ending_ = false;  // From now on deaths are expected.
+  bool timed_out_ = false;
   bool given_up_ = false;
   int interrupt_ = 0;  // The first signal that asked for the end.
 };

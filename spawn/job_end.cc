@@ -105,9 +105,18 @@ void Job::on_abort(int rank, int code, std::string_view message) {
   end_ranks();
 }
 
+void Job::end(std::string_view why) {
+  if (ending_) return;
+  exit_code_ = static_cast<int>(ExitCode::kFailure);
+  say(tern::format("{}; {} still running {} being ended", why, count_of(running_),
+                   running_ == 1 ? "is" : "are"));
+  end_ranks();
+}
+
 void Job::on_timeout() {
   if (ending_) return;
   exit_code_ = static_cast<int>(ExitCode::kTimeout);
+  timed_out_ = true;
   say(tern::format(
       "the time limit of {:g} s (-timeout) has passed; {} still running {} being ended",
       static_cast<double>(plan_.timeout.count()) / 1000, count_of(running_),
@@ -117,8 +126,9 @@ void Job::on_timeout() {
 
 void Job::on_interrupt(int number) {
   // The second one, or one for a job that is ending anyway: at once.
-  if (ending_ || running_ == 0) {
-    given_up_ = running_ == 0;
+  const bool over = running_ == 0 && launchers_.empty();
+  if (ending_ || over) {
+    given_up_ = over;
     kill_ranks();
     return;
   }
@@ -171,6 +181,7 @@ void Job::signal_groups(int number) {
   for (const Rank& rank : ranks_) {
     if (rank.running || rank.group_left) ::kill(-rank.pid, number);
   }
+  signal_launchers(number);
 }
 
 // What ranks have left running in the background ends with the job, so that nothing piles up on the

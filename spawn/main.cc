@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "core/format.h"
 #include "spawn/job.h"
 #include "spawn/options.h"
 #include "spawn/prepare.h"
 #include "spawn/report.h"
+#include "spawn/spawn_request.h"
+#include "spawn/spawned.h"
 
 namespace tern::spawn {
 namespace {
@@ -74,5 +77,8 @@ int run(const Words& words) {
 
 int main(int argc, char** argv) {
   tern::spawn::fill_standard_descriptors();
+  if (argc == 3 && std::strcmp(argv[1], tern::spawn::kSpawnedOption) == 0) {
+    return tern::spawn::run_spawned(argv[2]);
+  }
   return tern::spawn::run(tern::spawn::Words(argv + 1, argv + argc));
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "spawn/launcher_contact.h"
 
 namespace tern::spawn {
 namespace {
@@ -177,6 +178,13 @@ void Pmi1Client::lose(WireUpSink& sink) {
   }
   ++events_;
   sink.on_lost();
+}
+
+// Other launchers' own spawning cannot say why it failed, so a launcher is started beside them.
+std::error_code Pmi1Client::start_launcher(const std::string& address) {
+  if (!own_) return start_own_launcher(address);
+  return send_all(fd_, "cmd=tern_spawn address=" + address + "\n") ? std::error_code()
+                                                                   : lost_error();
 }
 
 void Pmi1Client::abort(int code, std::string_view message) {

@@ -6,6 +6,7 @@
 //   client: cmd=tern_want rank=R              several may be outstanding
 //   server: cmd=tern_card rank=R value=TEXT   as soon as rank R has put it
 //   server: cmd=tern_card rank=R error=TEXT   rank R ended without one
+//   client: cmd=tern_spawn address=TEXT       start a launcher that makes contact there; no answer
 // Under any other PMI-1 launcher: init, put, barrier, then one get at a time, as the standard has
 // it. Threading: one thread. Failure: a line that makes no sense ends the connection with an error;
 // it never crashes and never hangs the caller.
@@ -37,6 +38,7 @@ class Pmi1Client final : public WireUp {
   void start_barrier() override;
   int poll(WireUpSink& sink) override;
   int event_fd() const override { return pending_.empty() ? -1 : fd_; }
+  std::error_code start_launcher(const std::string& address) override;
   void abort(int code, std::string_view message) override;
   std::error_code finalize(std::chrono::milliseconds timeout) override;
 

@@ -61,6 +61,8 @@ void Pmi1Server::on_line(int rank, std::string_view line) {
     on_get(rank, line);
   else if (command.ends_with("_name"))
     on_name(rank, command, line);
+  else if (command == "tern_spawn")
+    sink_.on_spawn(rank, field(line, "address").value_or(""));
   else if (command == "init")
     sink_.send_to(rank, "cmd=response_to_init pmi_version=1 pmi_subversion=1 rc=0\n");
   else if (command == "get_maxes")
@@ -78,7 +80,8 @@ void Pmi1Server::on_line(int rank, std::string_view line) {
                             "_result rc=-1 msg=unknown_command\n");
 }
 
-// Dynamic processes are not served yet; the caller gets an error instead of a hang.
+// The standard's way of spawning cannot say why it failed, and Tern's library does not use it; the
+// caller gets an error instead of a hang.
 void Pmi1Server::on_block_line(int rank, std::string_view line) {
   Rank& self = at(rank);
   if (!self.in_block) {

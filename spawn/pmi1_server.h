@@ -20,6 +20,9 @@ class Pmi1ServerSink {
   virtual void send_to(int rank, std::string_view text) = 0;
   // The rank asks for the end of the job. `message` may be empty.
   virtual void on_abort(int rank, int code, std::string_view message) = 0;
+  // The rank wants a launcher for processes that it spawns; it waits for it at `address`
+  // (spawned.h). There is no answer: the launcher itself makes contact.
+  virtual void on_spawn(int rank, std::string_view address) = 0;
 
  protected:
   ~Pmi1ServerSink() = default;

@@ -8,6 +8,7 @@
 
 #include "spawn/foreign_launcher.h"
 #include "spawn/job_env.h"
+#include "spawn/launcher_contact.h"
 #include "spawn/pmi1_client.h"
 
 namespace tern::spawn {
@@ -46,6 +47,9 @@ class Singleton final : public WireUp {
   }
 
   int event_fd() const override { return -1; }
+  std::error_code start_launcher(const std::string& address) override {
+    return start_own_launcher(address);
+  }
   void abort(int, std::string_view) override {}
   std::error_code finalize(std::chrono::milliseconds) override { return {}; }
 

@@ -93,6 +93,10 @@ class WireUp {
   // outstanding; else -1.
   virtual int event_fd() const = 0;
 
+  // Has a launcher started for processes that this one spawns, which makes contact at `address`
+  // (launcher_contact.h). Returns at once.
+  virtual std::error_code start_launcher(const std::string& address) = 0;
+
   // Tells the launcher to end the whole job with this exit code. Returns; the caller ends itself.
   virtual void abort(int code, std::string_view message) = 0;
 

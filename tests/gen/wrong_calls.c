@@ -35,6 +35,8 @@ static MPI_Request request = MPI_REQUEST_NULL, new_request, requests[1], bad_req
 static MPI_Request good_request = MPI_REQUEST_NULL;
 static MPI_Request null_requests[1] = {MPI_REQUEST_NULL};
 static MPI_Status status, statuses[1];
+static char command[] = "name", *commands[1] = {command};
+static MPI_Info infos[1] = {MPI_INFO_NULL};
 static MPI_Datatype types[1] = {MPI_INT}, types_out[1], new_datatype;
 static MPI_Comm new_comm;
 static MPI_Op new_op;

@@ -53,6 +53,8 @@ GOOD = {
     "const_memory": "data", "string_array": '"external32"', "datatype_inout": "&new_datatype",
     "comm_inout": "&new_comm", "group_inout": "&new_group", "op_inout": "&new_op",
     "info_inout": "&new_info", "errhandler_inout": "&new_errhandler",
+    "error_codes_out": "MPI_ERRCODES_IGNORE", "argument_vectors": "MPI_ARGVS_NULL",
+    "command_list": "commands", "info_list": "infos",
     "request_inout": "&good_request", "message_inout": "&good_message",
 }
 for _name in ("int_out", "flag_out", "rank_out", "index_out", "string_length_out", "keyval_out",
@@ -92,7 +94,7 @@ BAD = {
     "external_size": NEGATIVE, "const_memory": NULL, "string_array": NULL, "position": NULL,
     "external_position": NULL, "aint_list_out": NULL, "count_list_out": NULL,
     "datatype_list": NULL, "datatype_list_out": NULL, "displacement_list": NULL,
-    "byte_displacement_list": NULL,
+    "byte_displacement_list": NULL, "command_list": NULL, "info_list": NULL,
     "count_list": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "inter_comm": [("MPI_COMM_WORLD", "MPI_ERR_COMM")],
 }

@@ -34,6 +34,10 @@ class Server : public testing::Test, protected Pmi1ServerSink {
                       std::string(message));
   }
 
+  void on_spawn(int rank, std::string_view address) override {
+    spawns_.push_back(std::to_string(rank) + ":" + std::string(address));
+  }
+
   // What the server has sent to this rank since the last look.
   std::vector<std::string> sent(int rank) {
     return std::exchange(sent_[static_cast<std::size_t>(rank)], {});
@@ -47,6 +51,7 @@ class Server : public testing::Test, protected Pmi1ServerSink {
 
   std::vector<std::vector<std::string>> sent_;
   std::vector<std::string> aborts_;
+  std::vector<std::string> spawns_;
   Pmi1Server server_;
 };
 
@@ -198,6 +203,11 @@ TEST_F(Server, NonsenseChangesNothingForOthers) {
   }
   EXPECT_THAT(ask(2, "cmd=put kvsname=kvs_test key=mine value=1"), HasSubstr("rc=0"));
   EXPECT_THAT(ask(2, "cmd=get kvsname=kvs_test key=mine"), HasSubstr("value=1"));
+}
+
+TEST_F(Server, PassesOnWhereALauncherIsWanted) {
+  server_.on_line(1, "cmd=tern_spawn address=tern-0123");
+  EXPECT_THAT(spawns_, ElementsAre("1:tern-0123"));
 }
 
 }  // namespace

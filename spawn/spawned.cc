@@ -1,0 +1,166 @@
+// spawn/spawned.cc - see spawned.h.
+#include "spawn/spawned.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/format.h"
+#include "spawn/abstract_socket.h"
+#include "spawn/job.h"
+#include "spawn/pmi1_line.h"
+#include "spawn/prepare.h"
+#include "spawn/report.h"
+#include "spawn/spawn_plan.h"
+
+namespace tern::spawn {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A request is written at once; a process that stops in the middle of it is not waited for.
+constexpr int kRequestTimeoutMs = 30'000;
+constexpr std::size_t kRequestBytesMax = 64U << 20;
+
+bool read_request(int fd, std::string& text) {
+  std::array<char, 16384> piece;
+  while (!text.ends_with(kEndLine) && text.size() < kRequestBytesMax) {
+    pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
+    const int count = ::poll(&ready, 1, kRequestTimeoutMs);
+    if (count < 0 && errno == EINTR) continue;
+    const ssize_t size = count > 0 ? ::read(fd, piece.data(), piece.size()) : 0;
+    if (size <= 0) return false;
+    text.append(piece.data(), static_cast<std::size_t>(size));
+  }
+  return text.ends_with(kEndLine);
+}
+
+// Copies that the info keys ask for; the private ones are removed at the end.
+class Copies {
+ public:
+  ~Copies() {
+    std::error_code ignored;
+    if (!directory_.empty()) fs::remove_all(directory_, ignored);
+  }
+
+  Problem make(const SpawnPlan::Extra& extra, Program& program) {
+    std::error_code error;
+    for (const std::string& file : extra.preload_files) {
+      const fs::path to = fs::path(program.directory) / fs::path(file).filename();
+      if (fs::equivalent(file, to, error)) continue;
+      fs::copy_file(file, to, fs::copy_options::overwrite_existing, error);
+      if (error) {
+        return {tern::format("cannot copy {} to {}: {}", file, program.directory, error.message())};
+      }
+    }
+    return extra.preload_binary ? copy_program(program) : Problem();
+  }
+
+ private:
+  Problem copy_program(Program& program) {
+    if (directory_.empty()) {
+      std::string pattern = "/tmp/tern-spawn-XXXXXX";
+      if (::mkdtemp(pattern.data()) == nullptr) {
+        return {tern::format("cannot make a directory in /tmp: {}", std::strerror(errno))};
+      }
+      directory_ = pattern;
+    }
+    std::error_code error;
+    const fs::path from = fs::path(program.directory) / program.file;
+    const fs::path to = fs::path(directory_) / from.filename();
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+    if (error) return {tern::format("cannot copy {}: {}", from.string(), error.message())};
+    program.file = to.string();
+    return {};
+  }
+
+  std::string directory_;
+};
+
+// The process that asked for the job, on the other end of a socket.
+class Origin {
+ public:
+  Origin(int fd, Job& job) : fd_(fd), job_(job) {}
+
+  void answer(const SpawnAnswer& answer) const { (void)send_all(fd_, answer.encode()); }
+
+  void watch() {
+    (void)job_.loop().add(fd_, EPOLLIN, [this](std::uint32_t) { receive(); });
+  }
+  bool is_attached() const { return attached_; }
+
+ private:
+  void receive() {
+    std::array<char, 256> piece;
+    const ssize_t size = ::read(fd_, piece.data(), piece.size());
+    if (size < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (size > 0) said_.append(piece.data(), static_cast<std::size_t>(size));
+    if (said_.starts_with(kDetachLine)) attached_ = false;
+    if (size > 0 && attached_) return;
+    job_.loop().remove(fd_);
+    ::close(fd_);
+    if (attached_) job_.end("the process that spawned this job has ended without disconnecting");
+  }
+
+  int fd_;
+  Job& job_;
+  std::string said_;
+  bool attached_ = true;
+};
+
+Problem prepare_all(const SpawnRequest& request, SpawnPlan& plan, PreparedJob& prepared,
+                    Copies& copies) {
+  if (Problem problem = plan_spawn(request, environ, plan); problem.has()) return problem;
+  const char* const verbose = std::getenv("TERN_VERBOSE");
+  if (verbose != nullptr && to_number(verbose).value_or(0) >= 1) {
+    for (const std::string& key : plan.unknown_keys) {
+      remark(tern::format("the info key `{}` of a spawn call is not known and has no effect", key));
+    }
+  }
+  if (Problem problem = prepare(plan.job, environ, prepared); problem.has()) return problem;
+  for (std::size_t i = 0; i < prepared.programs.size(); ++i) {
+    Problem problem = copies.make(plan.extras[i], prepared.programs[i]);
+    if (problem.has()) return problem;
+  }
+  return {};
+}
+
+}  // namespace
+
+int run_spawned(const std::string& address) {
+  const int fd = connect_abstract(address);
+  std::string text;
+  std::optional<SpawnRequest> request;
+  if (fd >= 0 && read_request(fd, text)) request = SpawnRequest::decode(text);
+  if (!request) {
+    say("the process that spawns has gone before it said what to start");
+    return static_cast<int>(ExitCode::kFailure);
+  }
+  SpawnPlan plan;
+  PreparedJob prepared;
+  Copies copies;
+  if (const Problem problem = prepare_all(*request, plan, prepared, copies); problem.has()) {
+    (void)send_all(fd, SpawnAnswer{{}, problem.text}.encode());
+    return 0;  // The process that asked has been told.
+  }
+  Job job(plan.job, prepared);
+  Origin origin(fd, job);
+  bool failed = false;
+  job.when_started([&](const Problem& problem) {
+    failed = problem.has();
+    SpawnAnswer answer{{}, problem.text};
+    for (const AppPlan& app : plan.job.apps) answer.counts.push_back(app.count);
+    origin.answer(answer);
+    origin.watch();
+  });
+  const int code = job.run();
+  // What goes wrong in a job of its own harms nobody.
+  return failed || !origin.is_attached() ? 0 : code;
+}
+
+}  // namespace tern::spawn
