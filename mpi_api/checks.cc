@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/format.h"
+#include "mpi_api/topology.h"
 
 namespace tern::mpi {
 namespace {
@@ -195,6 +196,14 @@ int check_datatypes(const MPI_Datatype* datatypes, IntArray counts, int length,
     return check_datatype(datatype, datatypes[i], tern::format("{}[{}]", argument, i).c_str());
   }
   return MPI_SUCCESS;
+}
+
+int source_count(const Comm& comm) {
+  return comm.topology == nullptr ? 0 : static_cast<int>(comm.topology->sources.size());
+}
+
+int destination_count(const Comm& comm) {
+  return comm.topology == nullptr ? 0 : static_cast<int>(comm.topology->destinations.size());
 }
 
 int check_info_key(const char* key, const char* argument) {

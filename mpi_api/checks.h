@@ -143,6 +143,10 @@ int check_buffer(const void* buffer, IntArray counts, int length, const Datatype
 int check_buffer(const void* buffer, IntArray counts, int length, const MPI_Datatype* datatypes,
                  const char* argument);
 
+// How many neighbours the topology of a communicator gives this process; 0 without one.
+int source_count(const Comm& comm);
+int destination_count(const Comm& comm);
+
 // The argument is MPI_IN_PLACE; here: false where only the root may pass it and this is another.
 inline int check_in_place(const Comm& comm, bool here, const char* argument) {
   return here && !comm.is_inter() ? MPI_SUCCESS : refuse_in_place(comm, argument);

@@ -223,7 +223,7 @@ class Body:
 
     def neighbors(self, p):
         """How many neighbours an array of a neighbourhood collective is for."""
-        buffer = p.placed or (p.buffers[0] if p.buffers else None)
+        buffer = p if p.kind.handling == BUFFER else p.placed or (p.buffers or [None])[0]
         if not buffer or not self.comm:
             return ""
         function = "destination_count" if buffer.kind.name == "send_buffer" else "source_count"
@@ -241,6 +241,9 @@ class Body:
                       f'"{buffer.name}"']
         conditions = [self.significant(buffer)]
         checks = []
+        if self.function.impl.startswith("neighbor_"):
+            # Without neighbours there is nothing to send or receive.
+            conditions.append(self.neighbors(buffer) + " != 0")
         if buffer.count.kind.name == "local_counts" and buffer.kind.name == "recv_buffer":
             # Only the own block is received; in place, the whole input is there, too.
             used = used_name(next(b for b in self.buffers if b is not buffer))

@@ -38,7 +38,7 @@ static MPI_Status status, statuses[1];
 static char command[] = "name", *commands[1] = {command};
 static MPI_Info infos[1] = {MPI_INFO_NULL};
 static MPI_Datatype types[1] = {MPI_INT}, types_out[1], new_datatype;
-static MPI_Comm new_comm;
+static MPI_Comm new_comm, ring = MPI_COMM_NULL;
 static MPI_Op new_op;
 static MPI_Errhandler new_errhandler;
 static MPI_Message new_message, good_message = MPI_MESSAGE_NO_PROC;
@@ -192,6 +192,7 @@ static void prepare(void) {
   MPI_Comm_rank(MPI_COMM_WORLD, &me);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   other = (me + 1) % size;
+  MPI_Cart_create(MPI_COMM_WORLD, 1, &size, &(int){1}, 0, &ring);
   MPI_Comm_group(MPI_COMM_WORLD, &group);
   MPI_Info_create(&info);
   MPI_Recv_init(room, 1, MPI_INT, MPI_PROC_NULL, 0, MPI_COMM_WORLD, &request);
@@ -226,6 +227,7 @@ int main(int argc, char** argv) {
   check_sound();
   MPI_Request_free(&request);
   MPI_Group_free(&group);
+  MPI_Comm_free(&ring);
   MPI_Info_free(&info);
   MPI_Session_finalize(&session);
   MPI_Finalize();

@@ -31,7 +31,9 @@ GOOD = {
     "rank_ranges": "ranges", "int_list": "ranks", "int_list_any": "ranks",
     "int_list_inout": "list", "weights": "unweighted", "weights_out": "unweighted",
     "int_list_out": "list", "rank_list_out": "list",
-    "datatypes": "many_types", "send_buffer": "data", "recv_buffer": "room", "inout_buffer": "room", "memory": "room",
+    "datatypes": "many_types", "neighbor_datatypes": "many_types",
+    "neighbor_counts": "ones", "neighbor_displs": "zeros", "neighbor_byte_displs": "zeros_aint",
+    "send_buffer": "data", "recv_buffer": "room", "inout_buffer": "room", "memory": "room",
     "location": "data", "attach_buffer": "room", "pointer_out": "&pointer",
     "attribute_value": "data", "attribute_value_out": "&pointer", "extra_state": "NULL",
     "string": '"name"', "info_key": '"key"', "info_value": '"value"', "string_out": "text",
@@ -77,6 +79,9 @@ BAD = {
     "counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "local_counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
     "datatypes": NULL + [("bad_types", "MPI_ERR_TYPE")], "fortran_logical": NULL,
+    "neighbor_datatypes": NULL + [("bad_types", "MPI_ERR_TYPE")],
+    "neighbor_counts": [("NULL", "MPI_ERR_ARG"), ("minus_ones", "MPI_ERR_COUNT")],
+    "neighbor_displs": NULL, "neighbor_byte_displs": NULL,
     "displs": NULL, "rank_list": NULL, "rank_ranges": NULL, "int_list": NULL,
     "int_list_inout": NULL, "int_list_out": NULL,
     "rank_list_out": NULL, "attach_buffer": [(v, "MPI_ERR_BUFFER") for v in
@@ -152,10 +157,10 @@ def wide(value, parameter, is_large):
     """The variable for a value in the plain function or the large-count variant."""
     if value in ("ones", "minus_ones") and is_large:
         return value + "_wide"
-    if value == "zeros_aint" and is_large:
+    if value == "zeros_aint" and is_large and parameter.kind.name != "neighbor_byte_displs":
         return "zeros_wide"
     if value == "zeros" and is_large:
-        return "zeros_aint" if parameter.kind.name == "displs" else "zeros_wide"
+        return "zeros_aint" if parameter.kind.name.endswith("displs") else "zeros_wide"
     return value
 
 
@@ -179,6 +184,9 @@ class Cases:
         self.function = function
         self.good = {p.name: good_value(p, function.is_large) for p in function.parameters}
         self.body = Body(function)
+        self.world = "MPI_COMM_WORLD"
+        if "eighbor_" in function.name:  # A communicator with neighbours.
+            self.world = self.good["comm"] = "ring"
 
     def call(self, **changed):
         arguments = [changed.get(p.name, self.good[p.name]) for p in self.function.parameters]
@@ -191,7 +199,7 @@ class Cases:
         if first and first.kind.name == "session" and parameter is not first:
             return "SESSION"
         wrong_comm = parameter is comm and parameter.kind.name != "inter_comm"
-        return "MPI_COMM_WORLD" if comm and not wrong_comm else "MPI_COMM_SELF"
+        return self.world if comm and not wrong_comm else "MPI_COMM_SELF"
 
     def needs_intercomm(self):
         return any(p.kind.name == "inter_comm" for p in self.function.parameters)
