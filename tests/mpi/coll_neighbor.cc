@@ -30,12 +30,10 @@ int form_count() { return MPI_AT_LEAST(4, 0) && !check::library_is("MPICH") ? 3 
 #define PERSISTENT(call) MPI_ERR_OTHER
 #endif
 
-int call_count = 0;
 // Completes the call, and for persistent forms runs it twice more.
 #define RUN(form, Name, ...)                                                                     \
   do {                                                                                           \
     MPI_Request request = MPI_REQUEST_NULL;                                                      \
-    ++call_count;                                                                                \
     switch (form) {                                                                              \
       case Form::kBlocking:                                                                      \
         EXPECT_OK(MPI_Neighbor_##Name(__VA_ARGS__));                                             \
@@ -99,7 +97,7 @@ struct Blocks {
 
 void allgathers(const Case& c) {
   const int each = c.length(0, 0, 0);
-  Words own(each), got(each * c.place.in.size());
+  Words own(each + 1), got(each * c.place.in.size() + 1);
   c.fill(own, 0, each, -1, 0);
   RUN(c.form, allgather, own.data(), each, MPI_UINT64_T, got.data(), each, MPI_UINT64_T,
       c.place.comm);
@@ -121,7 +119,7 @@ void allgathers(const Case& c) {
 void alltoalls(const Case& c) {
   const int each = c.length(0, 0, 0);
   const int me = c.place.me;
-  Words give(each * c.place.out.size()), got(each * c.place.in.size());
+  Words give(each * c.place.out.size() + 1), got(each * c.place.in.size() + 1);
   for (std::size_t i = 0; i < c.place.out.size(); ++i) {
     c.fill(give, i * each, each, c.place.out[i].rank, c.place.out[i].key);
   }
@@ -197,9 +195,11 @@ void grids() {
 void graphs() {
   for (int round = 0; round < 6; ++round) {
     Random random(51, round);
+    // MPICH 4.0 takes repeated edges in the reverse order.
+    const int most = check::library_is("MPICH") ? 1 : 2;
     std::vector<std::vector<int>> edges(check::size, std::vector<int>(check::size));
     for (auto& row : edges) {
-      for (int& many : row) many = random.chance(50) ? 0 : random.between(1, 2);
+      for (int& many : row) many = random.chance(50) ? 0 : random.between(1, most);
     }
     const int me = check::rank;
     std::vector<int> sources, destinations;
