@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "mpi_api/comm.h"
@@ -142,13 +143,13 @@ void Connections::look_at(const ProcessId& id, Process& process) {
   for (const auto& fabric : engine_.fabrics()) {
     if (why.empty() && !process.text.empty()) why = fabric->why_gone(process.card);
   }
-  if (!why.empty() && process.suspect) {
-    process.gone = true;
-    process.why = std::move(why);
-    ++gone_count_;
-    engine_.lose(peer, process.why);
-  }
-  process.suspect = !why.empty();
+  // What it sent may still be on its way: two looks in a row must find it gone.
+  const bool suspected_before = std::exchange(process.suspect, !why.empty());
+  if (!process.suspect || !suspected_before) return;
+  process.gone = true;
+  process.why = std::move(why);
+  ++gone_count_;
+  engine_.lose(peer, process.why);
 }
 
 // Receives that can only be answered by a process that has ended. Again at every look, because new

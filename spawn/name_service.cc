@@ -131,7 +131,7 @@ Answer NameService::find_directory() {
     directory_ = base;
   }
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    const Answer failure = system_failure("cannot make the directory of names " + directory_);
+    Answer failure = system_failure("cannot make the directory of names " + directory_);
     if (!chosen) directory_.clear();
     return failure;
   }
