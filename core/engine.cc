@@ -118,6 +118,7 @@ void Engine::on_peer_down(Peer& peer, std::string_view why) { fail_peer(peer, wh
 void Engine::fail_peer(Peer& peer, std::string_view why) {
   if (peer.state == Peer::State::kFailed) return;
   peer.state = Peer::State::kFailed;
+  ++failures_;
   peer.why = why;
   peer.link = nullptr;
   peer.max_body_bytes = 0;
@@ -244,6 +245,14 @@ std::size_t Engine::peers_connected() const {
   return static_cast<std::size_t>(
       std::count_if(peers_.begin(), peers_.end(),
                     [](const auto& entry) { return entry.second->state == Peer::State::kReady; }));
+}
+
+std::vector<Peer*> Engine::failed_peers() const {
+  std::vector<Peer*> failed;
+  for (const auto& [id, peer] : peers_) {
+    if (peer->state == Peer::State::kFailed) failed.push_back(peer.get());
+  }
+  return failed;
 }
 
 }  // namespace tern

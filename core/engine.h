@@ -137,6 +137,9 @@ class Engine final : private FabricSink {
 
   // For tools, tests and error messages.
   std::size_t peers_connected() const;
+  // Grows with every peer that fails; the records of those that are there now.
+  std::size_t failures() const { return failures_; }
+  std::vector<Peer*> failed_peers() const;
   std::size_t unexpected_count() const { return unexpected_.size(); }
   std::size_t posted_count() const { return posted_.size(); }
   std::uint64_t dropped_messages() const { return dropped_; }
@@ -213,6 +216,7 @@ class Engine final : private FabricSink {
   DoorbellWord own_bell_;
   std::unique_ptr<Doorbell> own_doorbell_;
   Doorbell* doorbell_;
+  std::size_t failures_ = 0;
   std::uint64_t dropped_ = 0;  // Malformed or stale messages.
 };
 

@@ -74,6 +74,7 @@ void Connections::for_each_foreign(const Comm& comm, Visit visit) const {
 }
 
 void Connections::track(Comm& comm) {
+  all_comms_.push_back(&comm);
   bool foreign = false;
   for_each_foreign(comm, [&](const ProcessId& id, int) {
     Process& process = processes_[id];
@@ -84,6 +85,9 @@ void Connections::track(Comm& comm) {
 }
 
 void Connections::untrack(Comm& comm) {
+  // From the end: most communicators do not live long.
+  const auto tracked = std::find(all_comms_.rbegin(), all_comms_.rend(), &comm);
+  if (tracked != all_comms_.rend()) all_comms_.erase(std::next(tracked).base());
   if (std::erase(comms_, &comm) == 0) return;
   for_each_foreign(comm, [&](const ProcessId& id, int) { let_go(id); });
 }
@@ -119,7 +123,7 @@ bool Connections::in_vain(const Comm& comm, int source) const {
 }
 
 int Connections::poll() {
-  if (processes_.empty()) return 0;
+  if (processes_.empty() && engine_.failures() == 0) return 0;
   if (const std::uint64_t now = now_ms(); now >= next_look_ms_) {
     next_look_ms_ = now + kLookEveryMs;
     const std::size_t before = processes_.size();
@@ -134,6 +138,7 @@ void Connections::look_after() {
     if (!process.gone) look_at(id, process);
   }
   if (gone_count_ > 0) fail_waiting();
+  if (engine_.failures() > 0) fail_waiting_for_own_job();
   forget_unused();
 }
 
@@ -152,24 +157,45 @@ void Connections::look_at(const ProcessId& id, Process& process) {
   engine_.lose(peer, process.why);
 }
 
+// The receives on a communicator that wait for the process that messages of `rank` come from. A
+// collective waits for everybody, directly or not.
+void Connections::fail_receives_of(const Comm& comm, int rank, Peer& lost) {
+  // Read first: what completes may free the communicator.
+  const std::uint64_t context = comm.context();
+  const std::uint64_t local = comm.is_inter() ? comm.local_comm().collective_context() : context;
+  engine_.fail_receives(lost, [context, local, rank](const Envelope& e) {
+    if (e.context == context) return e.source == rank || e.source == kAnySource;
+    return (e.context & ~kPlanes) == context || e.context == local;
+  });
+}
+
 // Receives that can only be answered by a process that has ended. Again at every look, because new
 // ones may have been posted meanwhile.
 void Connections::fail_waiting() {
-  const auto fail_all = [this](std::uint64_t context, Peer& lost) {
-    engine_.fail_receives(lost, [context](const Envelope& e) { return e.context == context; });
-  };
   for (std::size_t i = 0; i < comms_.size(); ++i) {
     Comm& comm = *comms_[i];
     for_each_foreign(comm, [&](const ProcessId& id, int rank) {
-      if (why_gone(id).empty()) return;
-      Peer& lost = engine_.peer(id);
-      engine_.fail_receives(lost, [&comm, rank](const Envelope& e) {
-        return (e.context & ~kPlanes) == comm.context() &&
-               (e.context != comm.context() || e.source == rank || e.source == kAnySource);
-      });
-      // A collective waits for everybody, directly or not.
-      if (comm.is_inter()) fail_all(comm.local_comm().collective_context(), lost);
+      if (!why_gone(id).empty()) fail_receives_of(comm, rank, engine_.peer(id));
     });
+  }
+}
+
+void Connections::fail_waiting_for_own_job() {
+  if (failures_seen_ != engine_.failures()) {
+    failures_seen_ = engine_.failures();
+    lost_members_ = engine_.failed_peers();
+    std::erase_if(lost_members_, [this](const Peer* peer) { return is_foreign(peer->id); });
+  }
+  for (Peer* const lost : lost_members_) {
+    for (std::size_t i = 0; i < all_comms_.size(); ++i) {
+      Comm& comm = *all_comms_[i];
+      const Group& addressed = comm.is_inter() ? *comm.remote_group() : comm.group();
+      if (const int rank = addressed.find(lost->id); rank >= 0) {
+        fail_receives_of(comm, rank, *lost);
+      } else if (comm.is_inter() && comm.group().find(lost->id) >= 0) {
+        fail_receives_of(comm, kNoRank, *lost);
+      }
+    }
   }
 }
 

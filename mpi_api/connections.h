@@ -1,8 +1,10 @@
-// mpi_api/connections.h - the processes of other jobs that this one is connected to.
+// mpi_api/connections.h - the processes of other jobs that this one is connected to, and those of
+// any job that are lost.
 //
-// Keeps their business cards (the launcher knows the cards of its own job only), notices when one
-// of them has ended, and lets go of those that no communicator names any more. Inside one job none
-// of this is needed: mpiexec hands out the cards, and ends the job when a rank dies.
+// Keeps the business cards of other jobs (the launcher knows the cards of its own job only),
+// notices when one of their processes has ended, and lets go of those that no communicator names
+// any more. Inside the own job mpiexec hands out the cards and ends the job when a rank dies; but a
+// fabric may lose a rank that the launcher still sees, and what waits for that rank must fail, too.
 //
 // A process that has ended is noticed by looking at it a few times per second, whenever MPI makes
 // progress; then every operation that waits for it fails, and so do collectives of each
@@ -73,6 +75,8 @@ class Connections {
   void forget_unused();
   void look_at(const ProcessId& id, Process& process);
   void fail_waiting();
+  void fail_waiting_for_own_job();
+  void fail_receives_of(const Comm& comm, int rank, Peer& lost);
   template <class Visit>
   void for_each_foreign(const Comm& comm, Visit visit) const;
 
@@ -80,6 +84,9 @@ class Connections {
   std::uint64_t own_job_;
   std::unordered_map<ProcessId, Process, ProcessIdHash> processes_;
   std::vector<Comm*> comms_;
+  std::vector<Comm*> all_comms_;
+  std::vector<Peer*> lost_members_;  // Of the own job.
+  std::size_t failures_seen_ = 0;    // Engine::failures() when they were gathered.
   int gone_count_ = 0;
   std::uint64_t next_look_ms_ = 0;
 };
