@@ -1,12 +1,11 @@
 // mpi_api/connections.cc - see connections.h.
 #include "mpi_api/connections.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "core/check.h"
+#include "core/clock.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/runtime.h"
 
@@ -16,14 +15,6 @@ namespace {
 // Often enough that an end is noticed within a second (it takes two looks), rarely enough that a
 // thousand processes cost nothing.
 constexpr std::uint64_t kLookEveryMs = 200;
-
-// The coarse clock costs a few nanoseconds, and is good to some milliseconds.
-std::uint64_t now_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
-}
 
 // Contexts differ in the lowest two bits by plane (comm.h).
 constexpr std::uint64_t kPlanes = 3;
@@ -124,7 +115,7 @@ bool Connections::in_vain(const Comm& comm, int source) const {
 
 int Connections::poll() {
   if (processes_.empty() && engine_.failures() == 0) return 0;
-  if (const std::uint64_t now = now_ms(); now >= next_look_ms_) {
+  if (const std::uint64_t now = coarse_ms(); now >= next_look_ms_) {
     next_look_ms_ = now + kLookEveryMs;
     const std::size_t before = processes_.size();
     look_after();

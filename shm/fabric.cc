@@ -2,7 +2,6 @@
 #include "shm/fabric.h"
 
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/clock.h"
 #include "shm/inbox.h"
 
 namespace tern::shm {
@@ -93,13 +93,6 @@ std::string format_address(const Address& address) {
 }
 
 constexpr std::uint64_t kLookEveryMs = 100;
-
-std::uint64_t coarse_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
-}
 
 std::uint64_t random_nonce() {
   std::uint64_t nonce = 0;
