@@ -1,5 +1,5 @@
-// core/clock.h - a clock that costs a few nanoseconds to read, for what is looked after now and
-// then.
+// core/clock.h - the time: by a clock that costs a few nanoseconds to read, for what is looked
+// after now and then, and by an exact one.
 //
 // Threading: any. Failure: none.
 #pragma once
@@ -15,6 +15,14 @@ inline std::uint64_t coarse_ms() {
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
          static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
+// Microseconds of the same clock, exact; for what does not happen often.
+inline std::uint64_t fine_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
 }  // namespace tern

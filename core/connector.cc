@@ -243,7 +243,9 @@ void Connector::bind(Connection& connection, const Message& message) {
 
 void Connector::report_up(Connection& connection, Micros now) {
   ++counters_.opened;
-  counters_.handshake_us_total += now - connection.since_;
+  const Micros handshake = now - connection.since_;
+  counters_.handshake_us_total += handshake;
+  connection.handshake_us_ = static_cast<std::uint32_t>(std::min<Micros>(handshake, UINT32_MAX));
   connection.wanted_ = false;
   connection.give_up_at_ = kNever;
   connection.again_at_ = kNever;

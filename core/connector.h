@@ -46,8 +46,9 @@ class Connection {
   bool is_up() const { return state_ == State::kReady; }
   Reason reason() const { return reason_; }                             // kFailed: why.
   std::uint64_t peer_incarnation() const { return peer_incarnation_; }  // 0: not heard of yet.
-  std::uint32_t epoch() const { return own_epoch_; }         // Of the current or last endpoint.
-  std::uint32_t peer_epoch() const { return bound_epoch_; }  // What it is or was bound to.
+  std::uint32_t epoch() const { return own_epoch_; }            // Of the current or last endpoint.
+  std::uint32_t peer_epoch() const { return bound_epoch_; }     // What it is or was bound to.
+  std::uint32_t handshake_us() const { return handshake_us_; }  // How long it last took to come up.
 
  protected:
   Connection() = default;
@@ -70,10 +71,11 @@ class Connection {
   std::uint8_t fruitless_ = 0;  // Times in a row that it broke before anything got through.
   std::uint32_t own_epoch_ = 0;
   std::uint32_t bound_epoch_ = 0;
-  std::uint32_t seen_epoch_ = 0;        // The latest endpoint of the peer's that we ever bound to.
-  std::uint32_t timer_place_ = 0;       // In the heap, from 1; 0: no timer.
-  std::uint32_t pause_us_ = 0;          // The last one between two repetitions.
-  std::uint32_t backoff_us_ = 0;        // The last one in Queued.
+  std::uint32_t seen_epoch_ = 0;   // The latest endpoint of the peer's that we ever bound to.
+  std::uint32_t timer_place_ = 0;  // In the heap, from 1; 0: no timer.
+  std::uint32_t pause_us_ = 0;     // The last one between two repetitions.
+  std::uint32_t backoff_us_ = 0;   // The last one in Queued.
+  std::uint32_t handshake_us_ = 0;
   std::uint64_t peer_incarnation_ = 0;  // 0: not heard of yet.
   Resume remote_;                       // From the request or accept that bound the endpoint.
   std::uint64_t activity_ = 0;          // When last looked at.

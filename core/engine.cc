@@ -23,6 +23,7 @@ Engine::Engine(const ProcessId& self, CardSource& cards, const EngineOptions& op
 }
 
 Engine::~Engine() {
+  for (const auto& [id, peer] : peers_) stop_counting(*peer);
   // The doorbell lies in one of the fabrics, and threads of the others ring it until they end.
   for (auto& fabric : fabrics_) {
     if (fabric->doorbell() == nullptr) fabric.reset();
@@ -103,6 +104,7 @@ void Engine::use_card(Peer& peer, const Card& card) {
           options_.eager_max_bytes != 0 ? options_.eager_max_bytes : limits.eager_max_bytes;
       // A single message never exceeds the eager limit, so send_now() tests one bound only.
       peer.max_body_bytes = std::min(peer.max_body_bytes, peer.eager_max_bytes);
+      start_counting(peer);
       peer.state = Peer::State::kReady;
       flush(peer);
       return;
@@ -111,6 +113,26 @@ void Engine::use_card(Peer& peer, const Card& card) {
     peer.why += std::string(fabric->name()) + ": " + why;
   }
   fail_peer(peer, "no fabric reaches it (" + peer.why + ")");
+}
+
+void Engine::start_counting(Peer& peer) {
+  stop_counting(peer);
+  peer.traffic = &counters::of_fabric(peer.fabric->name()).traffic.take();
+  peer.traffic_before = peer.traffic->read();
+}
+
+void Engine::stop_counting(Peer& peer) {
+  if (peer.traffic == nullptr) return;
+  counters::of_fabric(peer.fabric->name()).traffic.give_back(*peer.traffic);
+  peer.traffic = nullptr;
+}
+
+counters::Volumes Engine::traffic_with(const Peer& peer) {
+  counters::Volumes volumes{};
+  if (peer.traffic == nullptr) return volumes;
+  const counters::Volumes now = peer.traffic->read();
+  for (std::size_t i = 0; i < volumes.size(); ++i) volumes[i] = now[i] - peer.traffic_before[i];
+  return volumes;
 }
 
 void Engine::on_peer_down(Peer& peer, std::string_view why) { fail_peer(peer, why); }
@@ -166,6 +188,7 @@ bool Engine::forget(Peer& peer) {
   const bool gone = peer.state == Peer::State::kFailed;
   const auto released = [&](const auto& fabric) { return fabric->release(peer, gone); };
   if (!std::ranges::all_of(fabrics_, released)) return false;
+  stop_counting(peer);
   peers_.erase(peer.id);
   return true;
 }

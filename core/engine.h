@@ -140,6 +140,12 @@ class Engine final : private FabricSink {
   // Grows with every peer that fails; the records of those that are there now.
   std::size_t failures() const { return failures_; }
   std::vector<Peer*> failed_peers() const;
+  // What this process and the peer have exchanged since the engine knows the peer.
+  static counters::Volumes traffic_with(const Peer& peer);
+  template <class Visit>
+  void for_each_peer(Visit visit) const {
+    for (const auto& [id, peer] : peers_) visit(*peer);
+  }
   std::size_t unexpected_count() const { return unexpected_.size(); }
   std::size_t posted_count() const { return posted_.size(); }
   std::uint64_t dropped_messages() const { return dropped_; }
@@ -157,6 +163,8 @@ class Engine final : private FabricSink {
   // --- connections (engine.cc) ---
   void ensure_link(Peer& peer);
   void use_card(Peer& peer, const Card& card);
+  void start_counting(Peer& peer);
+  void stop_counting(Peer& peer);
   void fail_peer(Peer& peer, std::string_view why);
   void fail_receive(Request& request, Peer& lost);
 
@@ -227,8 +235,12 @@ inline bool Engine::send_now(Peer& to, const Envelope& envelope, const std::byte
     return false;
   }
   const wire::EagerWords head = wire::eager_words(envelope.context, envelope.source, envelope.tag);
-  return to.fabric->send(*to.link, std::as_bytes(std::span(head)), {data, size_bytes}) ==
-         Post::kDone;
+  if (to.fabric->send(*to.link, std::as_bytes(std::span(head)), {data, size_bytes}) !=
+      Post::kDone) {
+    return false;
+  }
+  to.traffic->count(counters::Protocol::kEager, size_bytes);
+  return true;
 }
 
 }  // namespace tern

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/counters.h"
 #include "core/fabric.h"
 #include "core/ids.h"
 #include "core/request.h"
@@ -40,7 +41,7 @@ struct IncomingStream {
   bool active() const { return total_bytes != 0; }
 };
 
-struct Peer {
+struct alignas(64) Peer {
   enum class State : std::uint8_t {
     kNew,        // Nothing sent yet.
     kResolving,  // The card has been asked for.
@@ -48,23 +49,27 @@ struct Peer {
     kFailed,     // `why` says why.
   };
 
-  ProcessId id;
-  State state = State::kNew;
+  // --- one cache line: all that the path of a small message looks at ---
   Fabric* fabric = nullptr;
   Link* link = nullptr;
-  // Copies of the fabric's limits: the send path looks at nothing else.
-  std::size_t max_body_bytes = 0;
-  std::size_t fragment_bytes = 0;
+  std::size_t max_body_bytes = 0;  // Copies of the fabric's limits.
   std::size_t eager_max_bytes = 0;
-
   PendingSend* pending_first = nullptr;
+  counters::Traffic* traffic = nullptr;  // Never nullptr where there is a link.
+  std::size_t fragment_bytes = 0;
+  State state = State::kNew;
+  bool in_pending_list = false;
+
+  // --- cold ---
+  ProcessId id;
   PendingSend* pending_last = nullptr;
   Peer* next_pending = nullptr;  // The engine's list of peers with pending sends.
-  bool in_pending_list = false;
 
   IncomingStream stream;
 
   std::string why;  // Failed: what happened. Ready: why the fabrics before this one were rejected.
+
+  counters::Volumes traffic_before{};  // Of `traffic`, when this peer began.
 };
 
 }  // namespace tern

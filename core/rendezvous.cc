@@ -46,8 +46,13 @@ void Engine::start_transfer(Request& request) {
 // The receiver's end of a get.
 void Engine::finish_transfer(Request& request, Outcome outcome) {
   if (outcome == Outcome::kOk) {
+    Peer& from = *request.peer;
     const wire::AckHead ack{wire::Type::kFinished, {}, request.remote_op};
-    send_control(*request.peer, std::as_bytes(std::span(&ack, 1)));
+    send_control(from, std::as_bytes(std::span(&ack, 1)));
+    if (from.traffic != nullptr) {
+      from.traffic->count(counters::Protocol::kFetched,
+                          std::min(request.bytes, request.data.bytes()));
+    }
     if (request.bytes > request.data.bytes()) outcome = Outcome::kTruncated;
   }
   complete(request, outcome);
@@ -78,6 +83,7 @@ void Engine::on_data(Peer& from, const wire::DataHead& head, std::span<const std
   }
   request->moved += body.size();
   if (request->moved < request->bytes) return;
+  from.traffic->count(counters::Protocol::kStreamed, request->bytes);
   complete(*request, request->bytes > room ? Outcome::kTruncated : Outcome::kOk);
 }
 

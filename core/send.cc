@@ -83,12 +83,16 @@ bool Engine::post_start(Peer& peer, Request& request, Stage& stage) {
     posted =
         post(peer, bytes_of(envelope_head(wire::Type::kEager, request)), request.data, 0, total);
     if (posted == Post::kNoCredit) return false;
-    if (posted == Post::kDone && !request.synchronous) complete(request, Outcome::kOk);
+    if (posted == Post::kDone) {
+      peer.traffic->count(counters::Protocol::kEager, total);
+      if (!request.synchronous) complete(request, Outcome::kOk);
+    }
   } else {
     const wire::FirstHead head{envelope_head(wire::Type::kEagerFirst, request), total};
     const std::size_t size = std::min(peer.fragment_bytes, total);
     posted = post(peer, bytes_of(head), request.data, 0, size);
     if (posted == Post::kNoCredit) return false;
+    if (posted == Post::kDone) peer.traffic->count(counters::Protocol::kEager, total);
     request.moved = size;
     stage = Stage::kFragments;
   }
@@ -137,6 +141,9 @@ bool Engine::post_rendezvous(Peer& peer, Request& request) {
     head.key = request.remote_key;
   }
   const Post posted = peer.fabric->send(*peer.link, bytes_of(head), {});
+  if (posted == Post::kDone) {
+    peer.traffic->count(counters::Protocol::kRendezvous, request.data.bytes());
+  }
   if (posted == Post::kPeerDown) complete(request, Outcome::kPeerLost);
   return posted != Post::kNoCredit;
 }

@@ -10,6 +10,7 @@
 
 #include "core/card.h"
 #include "core/config.h"
+#include "core/counters.h"
 #include "core/wait.h"
 #include "mpi.h"
 #include "mpi_api/coll/selection.h"
@@ -154,6 +155,14 @@ void list_spawn_keys(const Table& table) {
   }
 }
 
+void list_counters(const Table& table) {
+  table.add({"counter", "kind", "unit", "meaning"});
+  for (const counters::Row& row : counters::table()) {
+    table.add({row.name, std::string(counters::name(row.kind)),
+               std::string(counters::name(row.unit)), row.meaning});
+  }
+}
+
 struct Topic {
   std::string_view name;
   std::string_view meaning;
@@ -170,6 +179,8 @@ constexpr Topic kTopics[] = {
      list_fabrics},
     {"collectives", "which algorithm a collective uses for which sizes", list_collectives},
     {"algorithms", "what TERN_COLL_<OPERATION> may be set to", list_algorithms},
+    {"counters", "what each process counts: connections, messages, bytes, registrations",
+     list_counters},
     {"port", "what a port name says, and whether this host could connect: port NAME", list_no_port},
     {"spawn-keys", "info keys of MPI_Comm_spawn; ompi_ may be written tern_", list_spawn_keys},
     {"topics", "this list", list_topics},

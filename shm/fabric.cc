@@ -32,7 +32,9 @@ struct ShmFabric::ShmLink final : Link {
   std::uint32_t pid = 0;
   std::uint32_t inbox_fd = 0;  // Of the peer, and the inode behind it.
   std::uint64_t inbox_inode = 0;
+  std::uint64_t offered_at_us = 0;
   bool offered = false;
+  bool settled = false;  // The peer has mapped the ring.
   bool single_copy = false;
   std::uint32_t tickets_in_use = 0;  // Bit per ticket of this ring.
 };
@@ -120,12 +122,13 @@ ShmFabric::ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmO
       options_(options),
       inbox_(std::move(inbox)),
       nonce_(nonce),
+      counters_(counters::of_fabric(name())),
       doorbell_(inbox_.as<Inbox>().bell) {
   doorbell_.enable();
   if (options_.single_copy) allow_single_copy();
 }
 
-ShmFabric::~ShmFabric() = default;
+ShmFabric::~ShmFabric() { counters_.memory_bytes.subtract(links_.size() * sizeof(Ring)); }
 
 FabricLimits ShmFabric::limits() const {
   // Measured with bench/micro: beyond 6 KiB one copy by the kernel beats two through the ring; from
@@ -190,8 +193,11 @@ Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
       copy_from_process(pid, reinterpret_cast<std::byte*>(&probe),
                         address.inbox + offsetof(Inbox, nonce), sizeof probe) == 0 &&
       probe == address.nonce;
+  link->offered_at_us = fine_us();
   link->offered = inbox_push(link->inbox.as<Inbox>(), link->offer);
   Doorbell::ring_if_armed(*link->bell);
+  counters_.setup_bytes.add(sizeof link->offer + own_card_.size());
+  counters_.memory_bytes.add(sizeof(Ring));
   unsettled_.push_back(link.get());
   links_.push_back(std::move(link));
   return links_.back().get();
@@ -323,11 +329,16 @@ int ShmFabric::settle_links(FabricSink& sink) {
     unsettled_[i] = unsettled_.back();
     unsettled_.pop_back();
     ++events;
-    if (state == Attachment::kRefused) {
+    if (state == Attachment::kAttached) {
+      link.settled = true;
+      counters_.count_opened(fine_us() - link.offered_at_us);
+    } else {
+      counters_.failed.add(1);
       sink.on_peer_down(*link.peer, "it refused the connection (another Tern release?)");
     }
   }
   if (gone != nullptr) {
+    counters_.failed.add(1);
     sink.on_peer_down(*gone, "its process has ended");
     (void)release(*gone, true);
     ++events;
@@ -422,6 +433,8 @@ bool ShmFabric::close(Link& link) {
 }
 
 void ShmFabric::destroy(ShmLink& link) {
+  if (link.settled) counters_.closed.add(1);
+  counters_.memory_bytes.subtract(sizeof(Ring));
   std::erase(unsettled_, &link);
   std::erase_if(jobs_, [&link](const Job& job) { return job.link == &link; });
   std::erase_if(links_, [&link](const auto& owned) { return owned.get() == &link; });

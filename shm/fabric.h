@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/counters.h"
 #include "core/doorbell.h"
 #include "core/fabric.h"
 #include "shm/copy.h"
@@ -69,6 +70,7 @@ class ShmFabric final : public Fabric {
   Segment inbox_;
   std::uint64_t nonce_;
   std::uint64_t inbox_position_ = 0;
+  counters::FabricCounters& counters_;
   Doorbell doorbell_;
   std::vector<std::unique_ptr<Incoming>> incoming_;
   bool goodbyes_ = false;  // An incoming ring has come to its end.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <utility>
 
 #include "core/format.h"
 #include "verbs/constants.h"
@@ -227,12 +228,15 @@ void VerbsFabric::destroy_endpoint(Connection& connection) {
 
 void VerbsFabric::send(Connection& connection, std::span<const std::byte> datagram) {
   auto& link = static_cast<VerbsLink&>(connection);
+  counters_.setup_bytes.add(datagram.size() + own_card_.size());
   signal_->send(link.signal, link.route, {datagram, own_card_});
 }
 
 void VerbsFabric::up(Connection& connection, const connect::Resume& remote) {
   auto& link = static_cast<VerbsLink&>(connection);
   free_records(link.out.resume(remote));
+  counters_.count_opened(link.handshake_us());
+  if (std::exchange(link.was_lost, false)) counters_.replayed.add(1);
   link.sends = true;
   if (link.in.is_bare_due()) post_bare(link);
   pump(link);
@@ -249,9 +253,12 @@ void VerbsFabric::quiesce(Connection& connection) {
 bool VerbsFabric::down(Connection& connection, connect::Down why) {
   auto& link = static_cast<VerbsLink&>(connection);
   wake_engine();
+  if (why == connect::Down::kClosed) counters_.closed.add(1);
+  link.was_lost = why == connect::Down::kLost;
   if (why == connect::Down::kLost || why == connect::Down::kClosed) {
     return !link.out.empty() || !link.reads.empty();
   }
+  counters_.failed.add(1);
   link.why = describe_failure(link, why);
   free_records(link.out.reset());
   link.in.reset();

@@ -38,7 +38,11 @@ std::unique_ptr<VerbsFabric> VerbsFabric::create(const IbvTable& table, const Pr
 
 VerbsFabric::VerbsFabric(std::unique_ptr<Port> port, const ProcessId& self,
                          const VerbsOptions& options)
-    : port_(std::move(port)), table_(port_->table()), self_(self), options_(options) {}
+    : port_(std::move(port)),
+      table_(port_->table()),
+      counters_(counters::of_fabric(name())),
+      self_(self),
+      options_(options) {}
 
 bool VerbsFabric::start(std::string& why) {
   pd_ = table_.alloc_pd(port_->context());

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "core/connector.h"
+#include "core/counters.h"
 #include "core/doorbell.h"
 #include "core/fabric.h"
 #include "core/pool.h"
@@ -146,6 +147,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   mutable Turnstile turnstile_;
   std::unique_ptr<Port> port_;
   const IbvTable& table_;
+  counters::FabricCounters& counters_;
   ProcessId self_;
   VerbsOptions options_;
   std::string own_card_;

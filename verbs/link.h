@@ -53,8 +53,9 @@ class VerbsLink final : public Link, public connect::Connection {
   bool awaits_ack = false;  // Likewise.
   bool quiescing = false;
   bool sends = false;  // The queue pair is up: acknowledgements may leave, even while it is closed.
-  bool broken = false;  // An error was seen; the connector will be told.
-  Mail mail_seen = {};  // As of the last look.
+  bool was_lost = false;  // A queue pair broke, and none has come up since.
+  bool broken = false;    // An error was seen; the connector will be told.
+  Mail mail_seen = {};    // As of the last look.
   ibv_wc_status last_error = IBV_WC_SUCCESS;
   SignalAddress signal;
   ibv_ah* route = nullptr;

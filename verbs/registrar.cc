@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "core/counters.h"
 #include "verbs/slots.h"
 
 namespace tern::verbs {
@@ -18,11 +19,15 @@ bool VerbsRegistrar::add(Region& region, std::string& why) {
   region.handle = mr;
   region.local_key = mr->lkey;
   region.remote_key = mr->rkey;
+  counters::registrations().registered.add(1);
+  counters::registrations().bytes.add(region.size());
   return true;
 }
 
 void VerbsRegistrar::remove(Region& region) {
   table_.dereg_mr(static_cast<ibv_mr*>(region.handle));
+  counters::registrations().deregistered.add(1);
+  counters::registrations().bytes.subtract(region.size());
 }
 
 Region* VerbsRegistrar::acquire(std::span<const std::byte> memory, std::string& why) {

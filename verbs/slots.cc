@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/counters.h"
 #include "core/format.h"
 
 namespace tern::verbs {
@@ -40,6 +41,7 @@ bool SlotPool::grow(std::string& why) {
     munmap(memory, size);
     return false;
   }
+  counters::of_fabric("verbs").memory_bytes.add(size);
   Chunk& chunk = chunks_.emplace_back(
       Chunk{static_cast<std::byte*>(memory), region, std::vector<Slot>(chunk_slots_)});
   for (std::size_t i = chunk_slots_; i-- > 0;) {
@@ -54,6 +56,7 @@ bool SlotPool::grow(std::string& why) {
 }
 
 SlotPool::~SlotPool() {
+  counters::of_fabric("verbs").memory_bytes.subtract(bytes());
   for (const Chunk& chunk : chunks_) {
     table_.dereg_mr(chunk.region);
     munmap(chunk.memory, chunk_slots_ * slot_bytes_);

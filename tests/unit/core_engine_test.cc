@@ -170,6 +170,32 @@ struct Transfer {
   std::size_t length = 0;
 };
 
+// Both ends of each pair have counted all of these messages, by the protocol of their size.
+void expect_counted(World& world, int size, const std::vector<std::unique_ptr<Transfer>>& all) {
+  using counters::Protocol;
+  for (int from = 0; from < size; ++from) {
+    for (int to = 0; to < size; ++to) {
+      const Peer& receiver = world.peer(from, to);
+      counters::Volume small, large;
+      for (const auto& transfer : all) {
+        if (transfer->send.peer != &receiver) continue;
+        counters::Volume& volume = transfer->length > receiver.eager_max_bytes ? large : small;
+        volume = volume + counters::Volume{1, transfer->length};
+      }
+      const auto expect = [](const counters::Volume& counted, const counters::Volume& expected) {
+        EXPECT_EQ(counted.messages, expected.messages);
+        EXPECT_EQ(counted.bytes, expected.bytes);
+      };
+      const counters::Volumes sent = Engine::traffic_with(receiver);
+      const counters::Volumes got = Engine::traffic_with(world.peer(to, from));
+      expect(sent[static_cast<int>(Protocol::kEager)], small);
+      expect(sent[static_cast<int>(Protocol::kRendezvous)], large);
+      expect(got[static_cast<int>(Protocol::kFetched)] + got[static_cast<int>(Protocol::kStreamed)],
+             large);
+    }
+  }
+}
+
 class EngineTraffic : public ::testing::TestWithParam<bool> {};
 
 // Random sizes over all protocols, random moments of posting, padded and plain layouts, messages to
@@ -240,6 +266,7 @@ TEST_P(EngineTraffic, EverythingArrivesWholeAndInOrder) {
     pack(transfer->receive.data, 0, got);
     ASSERT_EQ(sent, got);
   }
+  expect_counted(world, size, transfers);
   for (int rank = 0; rank < size; ++rank) {
     EXPECT_EQ(world[rank].dropped_messages(), 0U);
     EXPECT_EQ(world[rank].unexpected_count(), 0U);

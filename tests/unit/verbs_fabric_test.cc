@@ -162,6 +162,9 @@ TEST_F(VerbsFabricTest, BrokenQueuePairsAndLostDatagramsLoseNothing) {
     std::uint64_t key = 0;
     void* const exposure = b.fabric->expose(source, key);
     ASSERT_NE(exposure, nullptr);
+    const counters::FabricCounters& counted = counters::of_fabric("verbs");
+    const std::uint64_t opened_before = counted.opened.get();
+    const std::uint64_t replayed_before = counted.replayed.get();
     std::uint32_t op = 0;
     const bool done = wait_for(
         [&] {
@@ -190,6 +193,10 @@ TEST_F(VerbsFabricTest, BrokenQueuePairsAndLostDatagramsLoseNothing) {
     for (const auto& [number, ok] : a.completed) EXPECT_TRUE(ok) << number;
     EXPECT_TRUE(op == 0 || source == target);
     EXPECT_GT(a.fabric->counters().lost, 0U);
+    EXPECT_EQ(counted.opened.get() - opened_before,
+              a.fabric->counters().opened + b.fabric->counters().opened);
+    EXPECT_GT(counted.replayed.get(), replayed_before);
+    EXPECT_GT(counted.handshake_us_max.get(), 0U);
     b.fabric->conceal(exposure);
   }
 }
