@@ -217,10 +217,37 @@ int Engine::progress() {
   if (pending_peers_ != nullptr) [[unlikely]]
     events += flush_all();
   events += cards_.poll();
+  if (!tasks_.empty()) [[unlikely]]
+    events += run_tasks();
   // Another thread may sleep on what this turn completed.
   if (events > 0 && doorbell_->word().armed.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     Doorbell::ring(doorbell_->word());
   }
+  return events;
+}
+
+bool Engine::start_task(std::function<void()> body) {
+  std::unique_ptr<Task> task = Task::make(std::move(body));
+  if (task == nullptr) return false;
+  run(*task);
+  if (!task->is_over()) tasks_.push_back(std::move(task));
+  return true;
+}
+
+void Engine::run(Task& task) {
+  running_task_ = &task;
+  task.resume();
+  running_task_ = nullptr;
+}
+
+int Engine::run_tasks() {
+  int events = 0;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    if (!tasks_[i]->can_go_on()) continue;
+    run(*tasks_[i]);
+    ++events;
+  }
+  if (events > 0) std::erase_if(tasks_, [](const auto& task) { return task->is_over(); });
   return events;
 }
 

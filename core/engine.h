@@ -6,6 +6,7 @@
 // with an Outcome; nothing throws.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@
 #include "core/peer.h"
 #include "core/pool.h"
 #include "core/request.h"
+#include "core/task.h"
 #include "core/wait.h"
 #include "core/wire.h"
 
@@ -96,10 +98,13 @@ class Engine final : private FabricSink {
   // Ends the sleep of a thread of this process that waits for something that no fabric reports.
   void wake() { Doorbell::ring_if_armed(doorbell_->word()); }
 
-  // Progresses until condition() holds, idling as the wait policy says.
+  // Progresses until condition() holds, idling as the wait policy says. In a task: returns to the
+  // program until it holds.
   template <class Condition>
   void wait_until(Condition condition) {
     if (condition()) return;
+    if (running_task_ != nullptr) [[unlikely]]
+      return running_task_->wait(condition);
     Waiter waiter(wait_);
     while (true) {
       const int events = progress();
@@ -110,6 +115,10 @@ class Engine final : private FabricSink {
         idle(waiter);
     }
   }
+
+  // Runs body() beside the program, as far as it comes now, and the rest as part of progress(). It
+  // may start operations and wait_until(), but not progress(). False when there is no memory.
+  bool start_task(std::function<void()> body);
 
   // The process has ended, as somebody else found out: its operations fail with kPeerLost.
   void lose(Peer& peer, std::string_view why);
@@ -206,7 +215,12 @@ class Engine final : private FabricSink {
 
   void complete(Request& request, Outcome outcome);
   void idle(Waiter& waiter);
+  void run(Task& task);
+  int run_tasks();
 
+  // First, so that they go last: operations that are queued below lie on their stacks.
+  std::vector<std::unique_ptr<Task>> tasks_;
+  Task* running_task_ = nullptr;
   ProcessId self_;
   CardSource& cards_;
   EngineOptions options_;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "impl.h"
+#include "mpi_api/checks.h"
 #include "mpi_api/coll/internal.h"
 #include "mpi_api/connections.h"
 #include "mpi_api/contact.h"
@@ -14,6 +15,7 @@
 #include "mpi_api/intercomm.h"
 #include "mpi_api/parting.h"
 #include "mpi_api/port.h"
+#include "mpi_api/process_calls.h"
 #include "mpi_api/runtime.h"
 #include "mpi_api/spawned_jobs.h"
 
@@ -92,10 +94,20 @@ Deadline in(std::chrono::duration<double> time) {
          std::chrono::duration_cast<std::chrono::steady_clock::duration>(time);
 }
 
-int connect(const char* port_name, Info* info, std::span<const std::byte> mine, Bytes& theirs) {
-  Deadline deadline = connect_deadline();
-  if (const int error = read_timeout(info, deadline)) return error;
-  return contact_desk().connect(bounded(port_name), deadline, mine, theirs);
+// What accept and connect are told at the root; `deadline` is the one without info key `timeout`.
+PortWish read_wish(const char* port_name, MPI_Info info, Deadline deadline) {
+  PortWish wish;
+  wish.deadline = deadline;
+  Info* const object = to_info(info);
+  int error = check_string(port_name, "port_name");
+  if (error == MPI_SUCCESS) error = check_info_or_null(object, info, "info");
+  if (error == MPI_SUCCESS) error = read_timeout(object, wish.deadline);
+  if (error == MPI_SUCCESS) {
+    wish.port = bounded(port_name);
+  } else {
+    wish.refusal = Refusal::of(error);
+  }
+  return wish;
 }
 
 }  // namespace
@@ -155,6 +167,36 @@ int meet(Comm& comm, int root, const RootExchange& exchange, Comm** newcomm) {
   return MPI_SUCCESS;
 }
 
+Refusal Refusal::of(int error) { return {error, std::string(last_failure(error))}; }
+
+int Refusal::raise() const {
+  return error == MPI_SUCCESS ? MPI_SUCCESS : fail(error, "{}", sentence);
+}
+
+PortWish read_accept(const Comm& comm, int root, const char* port_name, MPI_Info info) {
+  return comm.rank() == root ? read_wish(port_name, info, std::nullopt) : PortWish();
+}
+
+PortWish read_connect(const Comm& comm, int root, const char* port_name, MPI_Info info) {
+  return comm.rank() == root ? read_wish(port_name, info, connect_deadline()) : PortWish();
+}
+
+int accept(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
+  const auto exchange = [&wish](std::span<const std::byte> mine, Bytes& theirs) {
+    if (const int error = wish.refusal.raise()) return error;
+    return contact_desk().accept(wish.port, wish.deadline, mine, theirs);
+  };
+  return meet(comm, root, exchange, newcomm);
+}
+
+int connect(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
+  const auto exchange = [&wish](std::span<const std::byte> mine, Bytes& theirs) {
+    if (const int error = wish.refusal.raise()) return error;
+    return contact_desk().connect(wish.port, wish.deadline, mine, theirs);
+  };
+  return meet(comm, root, exchange, newcomm);
+}
+
 namespace impl {
 
 int open_port(Info*, char* port_name) {
@@ -171,20 +213,12 @@ int close_port(const char* port_name) {
               bounded(port_name));
 }
 
-int comm_accept(const char* port_name, Info* info, int root, Comm* comm, Comm** newcomm) {
-  const auto accept = [&](std::span<const std::byte> mine, Bytes& theirs) {
-    Deadline deadline;
-    if (const int error = read_timeout(info, deadline)) return error;
-    return contact_desk().accept(bounded(port_name), deadline, mine, theirs);
-  };
-  return meet(*comm, root, accept, newcomm);
+int comm_accept(const char* port_name, MPI_Info info, int root, Comm* comm, Comm** newcomm) {
+  return accept(read_accept(*comm, root, port_name, info), *comm, root, newcomm);
 }
 
-int comm_connect(const char* port_name, Info* info, int root, Comm* comm, Comm** newcomm) {
-  const auto connect_root = [&](std::span<const std::byte> mine, Bytes& theirs) {
-    return connect(port_name, info, mine, theirs);
-  };
-  return meet(*comm, root, connect_root, newcomm);
+int comm_connect(const char* port_name, MPI_Info info, int root, Comm* comm, Comm** newcomm) {
+  return connect(read_connect(*comm, root, port_name, info), *comm, root, newcomm);
 }
 
 int comm_disconnect(MPI_Comm* comm) {

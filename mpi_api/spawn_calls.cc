@@ -11,10 +11,12 @@
 #include <utility>
 
 #include "impl.h"
+#include "mpi_api/checks.h"
 #include "mpi_api/coll/internal.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/intercomm.h"
 #include "mpi_api/port.h"
+#include "mpi_api/process_calls.h"
 #include "mpi_api/runtime.h"
 #include "mpi_api/spawned_jobs.h"
 #include "spawn/spawn_keys.h"
@@ -24,17 +26,9 @@ namespace {
 
 using spawn::LauncherContact;
 using spawn::SpawnCommand;
-using spawn::SpawnRequest;
 
 // Starting a launcher takes milliseconds; beyond this something keeps it from answering.
 constexpr std::chrono::seconds kLauncherTime{60};
-
-// What one call asks for, as the root passed it.
-struct Wish {
-  SpawnRequest request;
-  bool is_mpi = true;
-  int processes_max = 0;
-};
 
 // What comes of it, known at every process.
 struct Launched {
@@ -43,15 +37,17 @@ struct Launched {
   std::uint64_t codes = 0;  // How many there are.
 };
 
-int read_command(const char* program, char* const* arguments, int maxprocs, const Info* info,
-                 Wish& wish) {
+int read_command(const char* program, char* const* arguments, int maxprocs, MPI_Info info_handle,
+                 SpawnWish& wish) {
   if (maxprocs < 0 || wish.processes_max > INT_MAX - maxprocs) {
     return fail(MPI_ERR_ARG, "argument `maxprocs` is {}; allowed are 0 and more", maxprocs);
   }
   if (program == nullptr || *program == '\0') {
-    return fail(MPI_ERR_ARG, "a command is {}; allowed is the name of a program",
+    return fail(MPI_ERR_ARG, "argument `command` is {}; allowed is the name of a program",
                 program == nullptr ? "a null pointer" : "empty");
   }
+  const Info* const info = to_info(info_handle);
+  if (const int error = check_info_or_null(info, info_handle, "info")) return error;
   wish.processes_max += maxprocs;
   SpawnCommand& command = wish.request.commands.emplace_back();
   command.program = program;
@@ -70,6 +66,29 @@ int read_command(const char* program, char* const* arguments, int maxprocs, cons
   return MPI_SUCCESS;
 }
 
+// The arguments of MPI_Comm_spawn_multiple that mean something at the root only.
+struct Commands {
+  int count;
+  char** programs;
+  char*** arguments;
+  const int* maxprocs;
+  const MPI_Info* infos;
+};
+
+int read_commands(const Commands& all, SpawnWish& wish) {
+  if (all.count <= 0) {
+    return fail(MPI_ERR_ARG, "argument `count` is {}; at least one command is needed", all.count);
+  }
+  int error = check_array(all.programs, all.count, "array_of_commands");
+  if (error == MPI_SUCCESS) error = check_array(all.maxprocs, all.count, "array_of_maxprocs");
+  if (error == MPI_SUCCESS) error = check_array(all.infos, all.count, "array_of_info");
+  for (int i = 0; error == MPI_SUCCESS && i < all.count; ++i) {
+    char** const arguments = all.arguments == MPI_ARGVS_NULL ? MPI_ARGV_NULL : all.arguments[i];
+    error = read_command(all.programs[i], arguments, all.maxprocs[i], all.infos[i], wish);
+  }
+  return error;
+}
+
 int find_directory(std::string& directory) {
   std::array<char, 4096> path;
   if (::getcwd(path.data(), path.size()) == nullptr) {
@@ -80,14 +99,14 @@ int find_directory(std::string& directory) {
 }
 
 // At the root: has the processes started, and waits until they are (or will not be).
-int launch(Wish& wish, std::unique_ptr<LauncherContact>& contact, std::vector<int>& codes) {
+int launch(SpawnWish& wish, std::unique_ptr<LauncherContact>& contact, std::vector<int>& codes) {
   codes.assign(static_cast<std::size_t>(wish.processes_max), MPI_ERR_SPAWN);
   if (const int error = find_directory(wish.request.directory)) return error;
   wish.request.universe_size = std::max(0, runtime().wireup->info().universe_size);
   std::string why;
   contact = LauncherContact::start(*runtime().wireup, wish.request, why);
   if (contact == nullptr) return fail(MPI_ERR_SPAWN, "{}", why);
-  runtime().spawned->set_current(contact.get());
+  runtime().spawned->await(*contact);
   const auto deadline = std::chrono::steady_clock::now() + kLauncherTime;
   engine().wait_until([&] {
     contact->poll();
@@ -127,33 +146,48 @@ int share(Comm& comm, int root, int error, Launched& launched, std::vector<int>&
               std::string_view(reinterpret_cast<const char*>(sentence.data()), sentence.size()));
 }
 
-// The root's wait for the new processes in MPI_Init.
+// The root's wait for the new processes in MPI_Init. One that hangs before it must not hang us.
 int await_children(const std::string& port, LauncherContact& contact,
                    std::span<const std::byte> mine, Bytes& theirs) {
-  const auto given_up = [&contact]() -> std::string {
+  const Deadline deadline = connect_deadline();
+  const auto given_up = [&contact, deadline]() -> std::string {
     contact.poll();
-    if (!contact.ended()) return {};
-    return "the processes were started, but ended without calling MPI_Init (a program without MPI "
-           "needs the info key ompi_non_mpi)";
+    if (contact.ended()) {
+      return "the processes were started, but ended without calling MPI_Init (a program without "
+             "MPI needs the info key ompi_non_mpi)";
+    }
+    if (std::chrono::steady_clock::now() < *deadline) return {};
+    return "the processes were started, but have not called MPI_Init in the time that "
+           "TERN_CONNECT_TIMEOUT allows, and were ended (a program without MPI needs the info key "
+           "ompi_non_mpi)";
   };
   return contact_desk().accept(port, std::nullopt, mine, theirs, given_up);
 }
 
-// Keeps or closes the conversation with the launcher, which only the root has.
-void keep(std::unique_ptr<LauncherContact> contact, const Comm* intercomm) {
-  runtime().spawned->set_current(nullptr);
+// Keeps or closes the conversation with the launcher, which only the root has. Closing it without a
+// word ends processes that should have connected to this one, and have not.
+void keep(std::unique_ptr<LauncherContact> contact, const SpawnWish& wish, const Comm* intercomm) {
   if (contact == nullptr) return;
+  runtime().spawned->await_no_more(*contact);
   if (intercomm != nullptr) {
     runtime().spawned->add(intercomm->remote_group()->member(0).job, std::move(contact));
-  } else {
-    contact->detach();  // No MPI program, or none that is left: it lives or ends on its own.
+  } else if (!wish.is_mpi) {
+    contact->detach();
   }
 }
 
-// `read` fills in the wish at the root.
-template <class Read>
-int spawn_all(Comm& comm, int root, Comm** intercomm, int codes_out[], Read read) {
-  Wish wish;
+}  // namespace
+
+SpawnWish read_spawn(const Comm& comm, int root, const char* command, char* const* arguments,
+                     int maxprocs, MPI_Info info) {
+  SpawnWish wish;
+  if (comm.rank() != root) return wish;
+  const int error = read_command(command, arguments, maxprocs, info, wish);
+  if (error != MPI_SUCCESS) wish.refusal = Refusal::of(error);
+  return wish;
+}
+
+int spawn_all(SpawnWish& wish, Comm& comm, int root, Comm** intercomm, int codes_out[]) {
   Launched launched;
   std::vector<int> codes;
   std::unique_ptr<LauncherContact> contact;
@@ -161,7 +195,7 @@ int spawn_all(Comm& comm, int root, Comm** intercomm, int codes_out[], Read read
   int error = MPI_SUCCESS;
   *intercomm = nullptr;
   if (comm.rank() == root) {
-    error = read(wish);
+    error = wish.refusal.raise();
     if (error == MPI_SUCCESS && wish.is_mpi) error = contact_desk().open_port(port);
     if (error == MPI_SUCCESS) error = launch(wish, contact, codes);
     launched.is_mpi = wish.is_mpi ? 1 : 0;
@@ -174,13 +208,11 @@ int spawn_all(Comm& comm, int root, Comm** intercomm, int codes_out[], Read read
     error = meet(comm, root, exchange, intercomm);
     if (error != MPI_SUCCESS) std::ranges::fill(codes, MPI_ERR_SPAWN);
   }
-  keep(std::move(contact), *intercomm);
+  keep(std::move(contact), wish, *intercomm);
   if (comm.rank() == root && !port.empty()) contact_desk().close_port(port);
   if (codes_out != MPI_ERRCODES_IGNORE) std::ranges::copy(codes, codes_out);
   return error;
 }
-
-}  // namespace
 
 void SpawnedJobs::release_unconnected(const Connections& connections) {
   std::erase_if(jobs_, [&connections](const Spawned& spawned) {
@@ -212,25 +244,22 @@ void forget_parent(const Comm& comm) {
 
 namespace impl {
 
-int comm_spawn(const char* command, char* argv[], int maxprocs, Info* info, int root, Comm* comm,
+int comm_spawn(const char* command, char* argv[], int maxprocs, MPI_Info info, int root, Comm* comm,
                Comm** intercomm, int array_of_errcodes[]) {
-  return spawn_all(*comm, root, intercomm, array_of_errcodes,
-                   [&](Wish& wish) { return read_command(command, argv, maxprocs, info, wish); });
+  SpawnWish wish = read_spawn(*comm, root, command, argv, maxprocs, info);
+  return spawn_all(wish, *comm, root, intercomm, array_of_errcodes);
 }
 
 int comm_spawn_multiple(int count, char* array_of_commands[], char** array_of_argv[],
                         const int array_of_maxprocs[], const MPI_Info array_of_info[], int root,
                         Comm* comm, Comm** intercomm, int array_of_errcodes[]) {
-  return spawn_all(*comm, root, intercomm, array_of_errcodes, [&](Wish& wish) -> int {
-    for (int i = 0; i < count; ++i) {
-      char** const arguments = array_of_argv == MPI_ARGVS_NULL ? MPI_ARGV_NULL : array_of_argv[i];
-      const int error = read_command(array_of_commands[i], arguments, array_of_maxprocs[i],
-                                     to_info(array_of_info[i]), wish);
-      if (error != MPI_SUCCESS) return error;
-    }
-    if (count > 0) return MPI_SUCCESS;
-    return fail(MPI_ERR_ARG, "argument `count` is 0; at least one command is needed");
-  });
+  SpawnWish wish;
+  if (comm->rank() == root) {
+    const int error = read_commands(
+        {count, array_of_commands, array_of_argv, array_of_maxprocs, array_of_info}, wish);
+    if (error != MPI_SUCCESS) wish.refusal = Refusal::of(error);
+  }
+  return spawn_all(wish, *comm, root, intercomm, array_of_errcodes);
 }
 
 int comm_get_parent(Comm** parent) {

@@ -13,9 +13,11 @@ namespace tern::mpi {
 
 class SpawnedJobs {
  public:
-  // The spawn in progress, whose socket is to be looked at while MPI waits; nullptr: none.
-  void set_current(spawn::LauncherContact* contact) { current_ = contact; }
-  int awaited_fd() const { return current_ == nullptr ? -1 : current_->fd(); }
+  // Spawns in progress, whose sockets are to be looked at while MPI waits.
+  void await(const spawn::LauncherContact& contact) { awaited_.push_back(&contact); }
+  void await_no_more(const spawn::LauncherContact& contact) { std::erase(awaited_, &contact); }
+  // Of one of them, -1: there is none. Whoever sleeps on it looks at all of them often.
+  int awaited_fd() const { return awaited_.empty() ? -1 : awaited_.front()->fd(); }
 
   void add(std::uint64_t job, std::unique_ptr<spawn::LauncherContact> contact) {
     jobs_.push_back({job, std::move(contact)});
@@ -31,7 +33,7 @@ class SpawnedJobs {
     std::unique_ptr<spawn::LauncherContact> contact;
   };
   std::vector<Spawned> jobs_;
-  spawn::LauncherContact* current_ = nullptr;
+  std::vector<const spawn::LauncherContact*> awaited_;
 };
 
 // In a spawned process, at the end of MPI_Init: connects the world to the processes that spawned

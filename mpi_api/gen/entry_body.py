@@ -209,6 +209,8 @@ class Body:
         if p is self.first and p.kind.name in ("comm", "comm_or_null", "session",
                                                    "comm_inout", "session_inout"):
             return None  # An early check.
+        if "unchecked" in p.flags:
+            return None
         if "null_ok" in p.flags:
             if p.kind.handling != HANDLE_INOUT:
                 return None

@@ -282,6 +282,8 @@ variant("rma_op", "op", "an operation of one-sided communication: also MPI_REPLA
         'check_op_object({o}, {n}, "{n}")')
 variant("info_or_null", "info", "an info object or MPI_INFO_NULL",
         'check_info_or_null({o}, {n}, "{n}")')
+kind("raw_info_or_null", "MPI_Info {}", "an info object or MPI_INFO_NULL: the handle as it is",
+     handle=HANDLES["info"])
 
 variant("request_or_null", "request", "a request or MPI_REQUEST_NULL",
         'check_request_or_null({o}, {n}, "{n}")')

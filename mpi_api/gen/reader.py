@@ -21,7 +21,7 @@ VALUE = re.compile(r'(MPI_\w+)\s+(\S+)((?:\s+(?:since|deprecated)\s+\S+|\s+optio
 CALLBACK = re.compile(rf"({NAME})\((.*)\)\s*->\s*(\w+)(.*)$", re.S)
 
 # Flags that any input may carry, beside those of its kind.
-COMMON_FLAGS = ("large_only", "at_root", "at_members", "at_all")
+COMMON_FLAGS = ("large_only", "at_root", "at_members", "at_all", "unchecked")
 
 
 # Attributes of a function that are a single word and a field of model.Function.

@@ -47,7 +47,7 @@ GOOD = {
     "comm_or_null": "MPI_COMM_WORLD", "fortran_logical": "room",
     "session": "session", "session_inout": "&session", "group": "group", "datatype": "MPI_INT",
     "any_datatype": "MPI_INT", "any_datatype_or_null": "MPI_INT", "op": "MPI_SUM", "info": "info",
-    "info_or_null": "MPI_INFO_NULL",
+    "info_or_null": "MPI_INFO_NULL", "raw_info_or_null": "MPI_INFO_NULL",
     "errhandler": "MPI_ERRORS_RETURN", "request": "request", "request_or_null": "request",
     "stride": "1", "byte_stride": "8", "count_list": "ones", "displacement_list": "zeros",
     "byte_displacement_list": "zeros_aint", "datatype_list": "types", "external_size": "8",
@@ -145,7 +145,7 @@ def bad_values(parameter):
             values + [("MPI_IN_PLACE", "MPI_ERR_BUFFER")]
     if "null_ok" in parameter.flags and kind.handling != kinds.HANDLE_INOUT:
         return []
-    if kind.handle and kind.handling in (kinds.OBJECT, kinds.HANDLE_INOUT):
+    if kind.handle and kind.handling in (kinds.OBJECT, kinds.HANDLE_INOUT, kinds.PASS):
         return BAD.get(kind.name, []) + bad_handles(parameter)
     if kind.check and kind.name not in BAD:
         raise DescriptionError(parameter.where, f"no wrong value of the kind '{kind.name}' is known "

@@ -26,7 +26,7 @@ class Names(JobsTest):
         said = self.output_of(self.alone("names", env=self.variables))
         for what, error in (("twice", "MPI_ERR_SERVICE"), ("unknown", "MPI_ERR_NAME"),
                             ("not ours", "MPI_ERR_SERVICE"), ("other port", "MPI_ERR_SERVICE"),
-                            ("gone", "MPI_ERR_NAME"), ("too long", "another class")):
+                            ("gone", "MPI_ERR_NAME"), ("too long", "MPI_ERR_ARG")):
             self.assertRegex(said, rf"(?m)^{what} {error}")
         self.assertEqual(self.published(), [], "MPI_Finalize withdraws names")
 

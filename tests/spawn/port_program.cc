@@ -3,6 +3,7 @@
 // port_program VERB ARGUMENTS...; the Python scripts beside it say in which combinations. A line
 // "ok ..." on stdout is rank 0's word that everything it checked was right.
 #include <mpi.h>
+#include <mpix.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -56,6 +57,9 @@ std::string words(int error) {
                      : error_class == MPI_ERR_SERVICE      ? "MPI_ERR_SERVICE"
                      : error_class == MPI_ERR_PROC_ABORTED ? "MPI_ERR_PROC_ABORTED"
                      : error_class == MPI_ERR_INFO_VALUE   ? "MPI_ERR_INFO_VALUE"
+                     : error_class == MPI_ERR_INFO         ? "MPI_ERR_INFO"
+                     : error_class == MPI_ERR_ARG          ? "MPI_ERR_ARG"
+                     : error_class == MPI_ERR_ROOT         ? "MPI_ERR_ROOT"
                                                            : "another class";
   return std::string(name) + " " + text;
 }
@@ -346,17 +350,143 @@ void names(char**) {
   MPI_Close_port(port);
 }
 
+int sum_of_ranks() {
+  int sum = -1;
+  MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  return sum;
+}
+
+// Completes them while the world goes on with collectives of its own.
+void complete(std::vector<MPI_Request>& requests) {
+  int all = 0;
+  while (all == 0) {
+    REQUIRE(sum_of_ranks() == size * (size - 1) / 2);
+    int done = 0;
+    MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+    // Together, or the numbers of collectives would differ.
+    MPI_Allreduce(&done, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    if (done != 0) continue;
+    usleep(1000);
+  }
+}
+
+// iserve FILE COUNT: accepts for COUNT clients are posted all at once.
+void iserve(char** arguments) {
+  char port[MPI_MAX_PORT_NAME] = "";
+  if (rank == 0) open_port(port, arguments[0]);
+  const auto count = static_cast<std::size_t>(std::atoi(arguments[1]));
+  std::vector<MPI_Comm> inters(count, MPI_COMM_NULL);
+  std::vector<MPI_Request> requests(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    char copy[MPI_MAX_PORT_NAME];
+    std::memcpy(copy, port, sizeof copy);
+    MPIX_Comm_iaccept(rank == 0 ? copy : nullptr, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inters[i],
+                      &requests[i]);
+    std::memset(copy, 'x', sizeof copy - 1);  // Not looked at any more.
+  }
+  complete(requests);
+  for (MPI_Comm inter : inters) meet(inter);
+  if (rank == 0) MPI_Close_port(port);
+  if (rank == 0) say("ok served");
+}
+
+// iconnect FILE COUNT: COUNT connections are made at the same time.
+void iconnect(char** arguments) {
+  const std::string port = rank == 0 ? read_file(arguments[0]) : "";
+  const auto count = static_cast<std::size_t>(std::atoi(arguments[1]));
+  std::vector<MPI_Comm> inters(count, MPI_COMM_NULL);
+  std::vector<MPI_Request> requests(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    MPIX_Comm_iconnect(port.c_str(), MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inters[i], &requests[i]);
+  }
+  complete(requests);
+  // Which of the server's accepts took which connection is open: all of them must be usable.
+  std::vector<std::thread> all;
+  for (MPI_Comm inter : inters) all.emplace_back([inter] { meet(inter); });
+  for (std::thread& thread : all) thread.join();
+  if (rank == 0) say("ok connected");
+}
+
+// ifail: non-blocking calls that come to nothing; every rank is told.
+void ifail(char**) {
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  char port[MPI_MAX_PORT_NAME] = "";
+  if (rank == 0) MPI_Open_port(MPI_INFO_NULL, port);
+  const std::string me = "rank " + std::to_string(rank) + " ";
+  MPI_Comm inter = MPI_COMM_WORLD;
+  MPI_Request request = MPI_REQUEST_NULL;
+  MPI_Info info = timeout_info("0.1");
+  MPIX_Comm_iaccept(port, info, 0, MPI_COMM_WORLD, &inter, &request);
+  MPI_Info_free(&info);
+  say(me + "late " + words(MPI_Wait(&request, MPI_STATUS_IGNORE)));
+  REQUIRE(inter == MPI_COMM_NULL && request == MPI_REQUEST_NULL);
+  MPIX_Comm_iaccept(port, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter, &request);
+  if (rank == 0) MPI_Close_port(port);
+  say(me + "closed " + words(MPI_Wait(&request, MPI_STATUS_IGNORE)));
+  MPIX_Comm_iconnect("hello", MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter, &request);
+  say(me + "garbage " + words(MPI_Wait(&request, MPI_STATUS_IGNORE)));
+  MPIX_Comm_iconnect(rank == 0 ? nullptr : "", MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter, &request);
+  say(me + "null " + words(MPI_Wait(&request, MPI_STATUS_IGNORE)));
+  // What every rank can see for itself is an error of the call.
+  say(me + "root " +
+      words(MPIX_Comm_iconnect(port, MPI_INFO_NULL, size, MPI_COMM_WORLD, &inter, &request)));
+  REQUIRE(sum_of_ranks() == size * (size - 1) / 2);
+}
+
+// root: arguments that only the root looks at, and that are wrong there.
+void root(char**) {
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  const std::string me = "rank " + std::to_string(rank) + " ";
+  MPI_Comm inter = MPI_COMM_NULL;
+  char memory[64] = "";
+  const auto stale = reinterpret_cast<MPI_Info>(memory);
+  MPI_Info wrong = timeout_info("soon");
+  char name[] = "a";
+  char* none[] = {name, nullptr};
+  const int counts[] = {1, 1};
+  const MPI_Info infos[] = {MPI_INFO_NULL, stale};
+  const bool here = rank == size - 1;
+  const int from = size - 1;
+  MPI_Comm world = MPI_COMM_WORLD;
+  say(me + "accept null " + words(MPI_Comm_accept(nullptr, MPI_INFO_NULL, from, world, &inter)));
+  say(me + "connect null " + words(MPI_Comm_connect(nullptr, MPI_INFO_NULL, from, world, &inter)));
+  say(me + "connect info " +
+      words(MPI_Comm_connect("x", here ? stale : nullptr, from, world, &inter)));
+  say(me + "connect value " + words(MPI_Comm_connect("x", wrong, from, world, &inter)));
+  const auto spawn = [&](const char* what, const char* command, int count, MPI_Info info) {
+    say(me + what + " " +
+        words(MPI_Comm_spawn(command, MPI_ARGV_NULL, count, info, from, world, &inter,
+                             MPI_ERRCODES_IGNORE)));
+  };
+  spawn("spawn null", nullptr, 1, MPI_INFO_NULL);
+  spawn("spawn count", name, here ? -3 : 1, MPI_INFO_NULL);
+  spawn("spawn info", name, 1, stale);
+  const auto multiple = [&](const char* what, int count, char** commands, const MPI_Info* all) {
+    say(me + what + " " +
+        words(MPI_Comm_spawn_multiple(count, commands, MPI_ARGVS_NULL, counts, all, from, world,
+                                      &inter, MPI_ERRCODES_IGNORE)));
+  };
+  multiple("multiple none", here ? 0 : 2, none, infos);
+  multiple("multiple null", 1, nullptr, infos);
+  multiple("multiple second", 2, none, infos);
+  none[1] = name;
+  multiple("multiple info", 2, none, infos);
+  MPI_Info_free(&wrong);
+  REQUIRE(sum_of_ranks() == size * (size - 1) / 2);
+}
+
 struct Verb {
   const char* name;
   int arguments;
   void (*run)(char** arguments);
 };
 constexpr Verb kVerbs[] = {
-    {"serve", 2, serve},     {"connect", 2, connect}, {"threads", 3, threads},
-    {"refused", 2, refused}, {"wrong", 0, wrong},     {"closed", 2, closed},
-    {"busy", 2, busy},       {"survive", 3, survive}, {"join", 1, join},
-    {"patient", 1, patient}, {"visit", 2, visit},     {"publish", 1, publish},
-    {"lookup", 2, lookup},   {"names", 0, names},
+    {"serve", 2, serve},       {"connect", 2, connect}, {"threads", 3, threads},
+    {"refused", 2, refused},   {"wrong", 0, wrong},     {"closed", 2, closed},
+    {"busy", 2, busy},         {"survive", 3, survive}, {"join", 1, join},
+    {"patient", 1, patient},   {"visit", 2, visit},     {"publish", 1, publish},
+    {"lookup", 2, lookup},     {"names", 0, names},     {"iserve", 2, iserve},
+    {"iconnect", 2, iconnect}, {"ifail", 0, ifail},     {"root", 0, root},
 };
 
 }  // namespace

@@ -124,6 +124,12 @@ class Meeting(JobsTest):
         if harness.SLOWNESS == 1:
             self.assertLess(resident_now, resident + 1500, "KiB")
 
+    def test_nobody_blocks(self):
+        # Posted ahead; a blocking client in one go with non-blocking ones; n servers x m clients.
+        server = self.job(2, "iserve", self.port_file, 4)
+        self.wait_for_port(server)
+        self.expect_ok(self.job(2, "iconnect", self.port_file, 3), self.job(1, "connect", self.port_file, 1), server)
+
     def test_join(self):
         here, there = socket.socketpair()
         with here, there:
@@ -139,6 +145,27 @@ class Refusals(JobsTest):
                             ("closed", "MPI_ERR_PORT"), ("twice", "MPI_ERR_PORT"),
                             ("itself", "MPI_ERR_PORT"), ("garbage", "MPI_ERR_PORT")):
             self.assertRegex(said, rf"(?m)^{what} {error}")
+
+    def told_to_all(self, verb, expected):
+        """Every rank is told of every failure, in the same words."""
+        out = self.output_of(self.job(3, verb))
+        for what, error in expected:
+            said = re.findall(rf"(?m)^rank \d {what} {error} (.*?)(?: \(on rank .*)?$", out)
+            self.assertEqual(len(said), 3, f"{what}: {out}")
+            self.assertEqual(len(set(said)), 1, said)
+
+    def test_what_only_the_root_can_see_is_told_to_all(self):
+        self.told_to_all("root", (
+            ("accept null", "MPI_ERR_ARG"), ("connect null", "MPI_ERR_ARG"), ("connect info", "MPI_ERR_INFO"),
+            ("connect value", "MPI_ERR_INFO_VALUE"), ("spawn null", "MPI_ERR_ARG"),
+            ("spawn count", "MPI_ERR_ARG"), ("spawn info", "MPI_ERR_INFO"), ("multiple none", "MPI_ERR_ARG"),
+            ("multiple null", "MPI_ERR_ARG"), ("multiple second", "MPI_ERR_ARG"),
+            ("multiple info", "MPI_ERR_INFO")))
+
+    def test_calls_that_do_not_block_fail_on_every_rank(self):
+        self.told_to_all("ifail", (
+            ("late", "MPI_ERR_PORT"), ("closed", "MPI_ERR_PORT"), ("garbage", "MPI_ERR_PORT"),
+            ("null", "MPI_ERR_ARG"), ("root", "MPI_ERR_ROOT")))
 
     def test_what_does_not_match(self):
         server = self.job(1, "serve", self.port_file, 1)

@@ -3,6 +3,7 @@
 // spawn_program VERB ARGUMENTS... spawns children as VERB says; a child does what its first
 // argument says. The Python script beside it looks at what they print.
 #include <mpi.h>
+#include <mpix.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -99,6 +100,39 @@ void grow(char** arguments) {
     MPI_Comm_disconnect(&inter);
   }
   if (rank == 0) say("ok grown");
+}
+
+// ispawn COUNT: several jobs are started at once, one of which cannot be.
+void ispawn(char** arguments) {
+  const auto count = static_cast<std::size_t>(std::atoi(arguments[0]));
+  std::vector<MPI_Comm> inters(count, MPI_COMM_NULL);
+  std::vector<MPI_Request> requests(count);
+  std::vector<int> codes(3 * count, -1);
+  char word[] = "place";
+  char* words_of_child[] = {word, nullptr};
+  for (std::size_t i = 0; i < count; ++i) {
+    MPIX_Comm_ispawn(rank == 0 ? self : nullptr, words_of_child, 3, MPI_INFO_NULL, 0,
+                     MPI_COMM_WORLD, &inters[i], &codes[3 * i], &requests[i]);
+  }
+  MPI_Comm none = MPI_COMM_WORLD;
+  MPI_Request failing = MPI_REQUEST_NULL;
+  int code = -1;
+  MPI_Comm quiet = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &quiet);
+  MPI_Comm_set_errhandler(quiet, MPI_ERRORS_RETURN);
+  MPIX_Comm_ispawn("no_such_program", MPI_ARGV_NULL, 1, MPI_INFO_NULL, 0, quiet, &none, &code,
+                   &failing);
+  MPI_Barrier(MPI_COMM_WORLD);
+  MPI_Waitall(static_cast<int>(count), requests.data(), MPI_STATUSES_IGNORE);
+  for (const int each : codes) REQUIRE(each == MPI_SUCCESS);
+  for (MPI_Comm inter : inters) {
+    use(inter, false);
+    MPI_Comm_disconnect(&inter);
+  }
+  say("rank " + std::to_string(rank) + " " + words(MPI_Wait(&failing, MPI_STATUS_IGNORE)));
+  REQUIRE(none == MPI_COMM_NULL && code == MPI_ERR_SPAWN);
+  MPI_Comm_free(&quiet);
+  if (rank == 0) say("ok spawned");
 }
 
 struct Resources {
@@ -265,8 +299,9 @@ void child(MPI_Comm parent, int argc, char** argv) {
     use(parent, true);
   }
   if (verb == "place") {
-    REQUIRE(size == 3 && attribute(MPI_APPNUM) == (rank < 2 ? 0 : 1));
-    REQUIRE(argc == (rank < 2 ? 2 : 3));
+    const bool second = argc == 3;  // Of two programs.
+    REQUIRE(size == 3 && attribute(MPI_APPNUM) == (second ? 1 : 0));
+    REQUIRE(!second || rank == 2);
     use(parent, true);
   }
   if (verb == "report") report();
@@ -293,7 +328,7 @@ struct Verb {
   void (*run)(char** arguments);
 };
 constexpr Verb kVerbs[] = {{"grow", grow},   {"cycle", cycle}, {"fail", fail}, {"several", several},
-                           {"crash", crash}, {"part", part},   {"die", die}};
+                           {"crash", crash}, {"part", part},   {"die", die},   {"ispawn", ispawn}};
 
 }  // namespace
 

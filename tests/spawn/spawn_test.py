@@ -47,6 +47,11 @@ class Growing(SpawnTest):
     def test_several_programs(self):
         self.expect_ok(self.parent("several", ranks=2))
 
+    def test_without_blocking(self):
+        out = self.output_of(self.parent("ispawn", 3, ranks=2))
+        self.assertIn("ok spawned", out)
+        self.assertEqual(len(re.findall(r"rank \d MPI_ERR_SPAWN .*no_such_program", out)), 2, out)
+
     def test_failures_are_errors(self):
         out = self.output_of(self.parent("fail", ranks=2))
         self.assertEqual(len(re.findall(r"rank \d MPI_ERR_SPAWN", out)), 6, out)

@@ -398,5 +398,38 @@ TEST(Engine, ForgedMessagesAreDropped) {
   EXPECT_GT(engine.dropped_messages(), 1000U);
 }
 
+// Many tasks, each with a round trip in every step, beside a program that only progresses: what
+// they keep on their stacks stays, and one that never gets an answer is dropped.
+TEST(EngineTasks, GoOnWhereTheyWaited) {
+  World world(2, true);
+  const int tasks = 50;
+  const int rounds = 20;
+  int over = 0;
+  for (int task = 0; task < 2 * tasks; ++task) {
+    const int me = task % 2;  // The two ends of a pair count up in turns.
+    ASSERT_TRUE(world[me].start_task([&world, &over, me, pair = task / 2, rounds] {
+      Engine& engine = world[me];
+      for (int round = 0; round < rounds; ++round) {
+        int out = 1000 * pair + round;
+        int in = -1;
+        const int tag = pair;
+        Request send;
+        Request receive;
+        engine.receive({1, 1 - me, tag}, DataView::bytes_at(&in, sizeof in), receive);
+        engine.send(world.peer(me, 1 - me), {1, me, tag}, DataView::bytes_at(&out, sizeof out),
+                    SendMode::kStandard, send);
+        engine.wait_until([&] { return send.done && receive.done; });
+        EXPECT_EQ(in, out);
+      }
+      ++over;
+    }));
+  }
+  bool done_at_once = false;
+  ASSERT_TRUE(world[0].start_task([&] { done_at_once = true; }));
+  EXPECT_TRUE(done_at_once);
+  ASSERT_TRUE(world[0].start_task([&world] { world[0].wait_until([] { return false; }); }));
+  EXPECT_TRUE(world.run([&] { return over == 2 * tasks; }));
+}
+
 }  // namespace
 }  // namespace tern
