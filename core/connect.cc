@@ -26,7 +26,7 @@ constexpr Row kTable[] = {
     {kQueued, kRestarted,     kIdle,      {kDownRestarted}},
     {kQueued, kRefuse,        kFailed,    {kDownFailed}},
 
-    {kRequested, kAccept,         kReady,     {kActivate, kSendConfirm, kUp}},
+    {kRequested, kAccept,         kReady,     {kActivate, kSendConfirm, kUp, kProbe}},
     {kRequested, kRequest,        kAccepted,  {kActivate, kSendAccept, kRepeat}},
     {kRequested, kRequestCrossed, kRequested, {kSendRequest}},
     {kRequested, kRetry,          kRequested, {kSendRequest, kRepeat}},
@@ -41,7 +41,7 @@ constexpr Row kTable[] = {
     {kRequested, kRefuse,         kFailed,    {kDestroy, kDownFailed}},
     {kRequested, kLeave,          kIdle,      {kDestroy}},
 
-    {kAccepted, kConfirm,      kReady,    {kUp}},
+    {kAccepted, kConfirm,      kReady,    {kUp, kProbe}},
     {kAccepted, kRequestAgain, kAccepted, {kSendAccept}},
     {kAccepted, kRequest,      kAccepted, {kDestroy, kCreate, kActivate, kSendAccept, kRepeat}},
     {kAccepted, kRetry,        kAccepted, {kSendAccept, kRepeat}},
@@ -57,8 +57,9 @@ constexpr Row kTable[] = {
     {kAccepted, kRefuse,       kFailed,   {kDestroy, kSendGone, kDownFailed}},
     {kAccepted, kLeave,        kIdle,     {kDestroy, kSendGone}},
 
-    {kReady, kEvict,       kDraining, {kQuiesce}},
-    {kReady, kClose,       kYielding, {kQuiesce}},
+    {kReady, kRetry,       kReady,    {kProbe}},
+    {kReady, kEvict,       kDraining, {kQuiesce, kProbe}},
+    {kReady, kClose,       kYielding, {kQuiesce, kProbe}},
     {kReady, kAcceptAgain, kReady,    {kSendConfirm}},
     {kReady, kLost,        kIdle,     {kDestroy, kSendGone, kDownLost}},
     {kReady, kGone,        kIdle,     {kDestroy, kDownLost}},
@@ -70,7 +71,8 @@ constexpr Row kTable[] = {
     {kReady, kLeave,       kIdle,     {kDestroy, kSendGone}},
 
     {kDraining, kQuiet,       kClosing,  {kSendClose, kRepeat}},
-    {kDraining, kClose,       kYielding, {}},
+    {kDraining, kRetry,       kDraining, {kProbe}},
+    {kDraining, kClose,       kYielding, {kProbe}},
     {kDraining, kAcceptAgain, kDraining, {kSendConfirm}},
     {kDraining, kLost,        kIdle,     {kDestroy, kSendGone, kDownLost}},
     {kDraining, kGone,        kIdle,     {kDestroy, kDownLost}},
@@ -91,6 +93,7 @@ constexpr Row kTable[] = {
     {kClosing, kRefuse,      kFailed,   {kDestroy, kSendGone, kDownFailed}},
     {kClosing, kLeave,       kIdle,     {kDestroy, kSendGone}},
 
+    {kYielding, kRetry,       kYielding, {kProbe}},
     {kYielding, kQuiet,       kIdle,     {kDestroy, kSendGone, kDownClosed}},
     {kYielding, kGone,        kIdle,     {kDestroy, kDownLost}},
     {kYielding, kLost,        kIdle,     {kDestroy, kSendGone, kDownLost}},
@@ -151,13 +154,14 @@ constexpr std::string_view kActionNames[] = {"",
                                              "send close",
                                              "send gone",
                                              "repeat",
-                                             "pause"};
+                                             "pause",
+                                             "probe"};
 static_assert(std::size(kStateNames) == kStates &&
               static_cast<std::size_t>(kFailed) + 1 == kStates);
 static_assert(std::size(kInputNames) == kInputs &&
               static_cast<std::size_t>(kRestarted) + 1 == kInputs);
 static_assert(std::size(kActionNames) == kActions &&
-              static_cast<std::size_t>(kPause) + 1 == kActions);
+              static_cast<std::size_t>(kProbe) + 1 == kActions);
 
 using Index = std::array<std::array<std::uint8_t, kInputs>, kStates>;
 constexpr std::uint8_t kNoRow = 0xFF;

@@ -28,6 +28,8 @@
 //
 // A broken endpoint is destroyed at once; when something is still to be sent, the connection is
 // dialed again, and both sides say what they have received (core/replay.h sends the rest again).
+// The side that has nothing to send only says gone, which may get lost: who awaits something from
+// a silent peer therefore has its endpoint probed, which breaks when the peer's is no more.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -64,7 +66,7 @@ enum class Input : std::uint8_t {
   kPreempt,     // A request of a pair that goes first needs this dial's slot.
   kNoEndpoint,  // kCreate failed: out of resources.
   kBadRemote,   // kActivate failed: the peer's endpoint cannot be used.
-  kRetry,       // No answer yet: say it again.
+  kRetry,       // No answer yet: say it again. With an endpoint that is up: time to look after it.
   kExpired,     // No answer until the deadline, and something is to be sent.
   kForgotten,   // No answer until the deadline, and nothing is to be sent.
   // From the peer, compared with what is known, so that each names the current endpoints.
@@ -104,8 +106,9 @@ enum class Action : std::uint8_t {
   kSendGone,
   kRepeat,  // Have kRetry after a pause (which grows) until the state changes.
   kPause,   // Queued: not before a pause has passed.
+  kProbe,   // Ask the owner to see whether the peer is there, and have kRetry while it is needed.
 };
-inline constexpr std::size_t kActions = 19;
+inline constexpr std::size_t kActions = 20;
 
 // Everything that can happen. What is not in the table changes nothing.
 struct Row {

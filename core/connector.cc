@@ -64,6 +64,13 @@ void Connector::traffic(Connection& connection, Micros now) {
   pump(now);
 }
 
+void Connector::watch(Connection& connection, Micros now) {
+  const Guard guard(*this);
+  if (!connection.is_up() || connection.is_watched()) return;
+  connection.again_at_ = now + jittered(options_.probe_us);
+  update_timer(connection);
+}
+
 void Connector::lost(Connection& connection, Micros now) {
   const Guard guard(*this);
   feed(connection, Input::kLost, nullptr, now);
@@ -197,6 +204,11 @@ bool Connector::carry_out(Connection& connection, Action action, const Message* 
       connection.backoff_us_ = static_cast<std::uint32_t>(pause);
       connection.again_at_ = now + jittered(pause);
       queued_.remove(connection);  // Comes back when the pause is over.
+      break;
+    }
+    case Action::kProbe: {
+      const bool again = driver_.probe(connection);
+      connection.again_at_ = again ? now + jittered(options_.probe_us) : kNever;
       break;
     }
   }

@@ -3,9 +3,9 @@
 //
 // No I/O and no clock: the owner (a fabric, or the simulator) passes in what happened and the time,
 // and carries out what the Driver is told. The same inputs give the same calls. Nothing here waits.
-// Cost: O(1) per call, O(log n) where a timer changes; nothing runs for an idle or ready
-// connection. Threading: one thread at a time (the owner locks when a service thread calls, too).
-// Failure: a peer that cannot be reached becomes kFailed and is reported once, with a reason.
+// Cost: O(1) per call, O(log n) where a timer changes; nothing runs for a connection that nothing
+// is awaited from. Threading: one thread at a time (the owner locks when a service thread calls,
+// too). Failure: a peer that cannot be reached becomes kFailed and is reported once, with a reason.
 //
 // What an owner does:
 //   - derives its link from Connection, attach()es it when the peer is first heard of, and
@@ -18,6 +18,7 @@
 //   - calls lost() when the endpoint has broken, and traffic() when a message arrives on an
 //   endpoint
 //     that is not up;
+//   - calls watch() when it begins to await something: room, an acknowledgement;
 //   - calls advance() when next_time() has come.
 #pragma once
 #include <cstddef>
@@ -49,6 +50,8 @@ class Connection {
   std::uint32_t epoch() const { return own_epoch_; }            // Of the current or last endpoint.
   std::uint32_t peer_epoch() const { return bound_epoch_; }     // What it is or was bound to.
   std::uint32_t handshake_us() const { return handshake_us_; }  // How long it last took to come up.
+  // Driver::probe() is going to be called (or something else has to happen first).
+  bool is_watched() const { return again_at_ != kNever; }
 
  protected:
   Connection() = default;
@@ -121,6 +124,11 @@ class Driver {
   // The endpoint is destroyed already (or never was). For kLost and kClosed: returns whether there
   // is something to send (unacknowledged, queued, transfers to repeat), which dials again.
   virtual bool down(Connection& connection, Down why) = 0;
+  // A look at an endpoint that is up or being closed: returns whether anything is awaited from the
+  // peer, and then it is called again after Options::probe_us. When nothing has come from the peer
+  // since the last call, it also posts something that needs no credit and that breaks the endpoint
+  // if the peer's end is no more. For what comes to be awaited later, there is Connector::watch().
+  virtual bool probe(Connection& connection) = 0;
 
   // ReceiveWindow::resume() of this peer.
   virtual Resume resume(const Connection& connection) = 0;
@@ -145,6 +153,7 @@ struct Options {
   Micros pause_max_us = 1'000'000;  // long, up to this, and varied by a quarter either way.
   Micros give_up_us = 30'000'000;   // TERN_PEER_TIMEOUT: without any answer.
   Micros hold_us = 20'000;          // A new connection that nothing has passed is kept this long.
+  Micros probe_us = 1'000'000;      // Between two looks at a peer that something is awaited from.
   std::uint8_t fruitless_max = 8;   // Reconnections in a row without anything getting through.
 };
 
@@ -218,6 +227,8 @@ class Connector {
   void dial(Connection& connection, Micros now);  // Cheap when it is under way or up already.
   void receive(Connection& connection, const Message& message, Micros now);
   void traffic(Connection& connection, Micros now);
+  // Something is awaited from the peer. Only needed when the connection is_up() and not watched.
+  void watch(Connection& connection, Micros now);
   void lost(Connection& connection, Micros now);
   void quiet(Connection& connection, Micros now);
   void close(Connection& connection, Micros now);   // As the budget does; nothing when not up.

@@ -104,7 +104,8 @@ void Connector::on_timer(Connection& connection, Micros now) {
     update_timer(connection);
     return;
   }
-  ++counters_.repeated;
+  const bool speaks = find_row(connection.state_, Input::kRetry)->actions[0] != Action::kProbe;
+  if (speaks) ++counters_.repeated;
   feed(connection, Input::kRetry, nullptr, now);
 }
 

@@ -61,6 +61,15 @@ inline constexpr std::uint8_t kReceiverRetryTimer = 12;  // 0.64 ms
 // What a peer has not been told to have arrived is told after this long without a better occasion.
 inline constexpr connect::Micros kAckDelayUs = 1000;
 
+// A silent peer is looked after this many times in TERN_PEER_TIMEOUT, and not less often than that.
+inline constexpr connect::Micros kProbesPerTimeout = 32;
+inline constexpr connect::Micros kProbeUsMin = 50'000;
+inline constexpr connect::Micros kProbeUsMax = 2'000'000;
+// A program that waits in MPI awaits something from anybody: all are looked after, less often.
+inline constexpr connect::Micros kProbesLessOften = 4;
+// It sleeps for less than this at a time (core/wait.h).
+inline constexpr connect::Micros kWaitingUs = 1'000'000;
+
 // wr_id: the kind above, then what it is about. A receive: the slot's address.
 inline constexpr std::uint64_t kKindShift = 60;
 inline constexpr std::uint64_t kKindReceive = 1;

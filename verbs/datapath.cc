@@ -33,6 +33,8 @@ Post VerbsFabric::send(Link& to, std::span<const std::byte> head, std::span<cons
     link.awaits_ack = true;
     awaiting_.push_back(&link);
   }
+  if (!link.is_watched()) [[unlikely]]
+    watch(link);
   post(link, *slot);
   return Post::kDone;
 }
@@ -42,6 +44,12 @@ Post VerbsFabric::blocked(VerbsLink& link) {
   if (!link.is_up() && !link.quiescing) {
     connector_->dial(link, now());
     if (connector_->next_time() < thread_wakes_at_) poke();
+  }
+  if (link.is_up() && !link.out.can_send()) {
+    link.starved = true;
+    if (!link.awaits_ack) awaiting_.push_back(&link);
+    link.awaits_ack = true;
+    watch(link);
   }
   return Post::kNoCredit;
 }
@@ -301,7 +309,7 @@ void VerbsFabric::idle_turn() {
 void VerbsFabric::read_mail() {
   for (std::size_t i = 0; i < awaiting_.size();) {
     VerbsLink& link = *awaiting_[i];
-    if (link.mailbox != nullptr && !link.out.empty()) {
+    if (link.mailbox != nullptr) {
       const Mail before = link.mail_seen;
       std::uint64_t word =
           __atomic_load_n(reinterpret_cast<std::uint64_t*>(link.mailbox->memory), __ATOMIC_ACQUIRE);
@@ -310,7 +318,8 @@ void VerbsFabric::read_mail() {
         free_records(link.out.acknowledge({0, before.received, before.limit}));
       }
     }
-    if (!link.out.empty()) {
+    if (link.out.can_send() || !link.is_up()) link.starved = false;
+    if (!link.out.empty() || link.starved) {
       ++i;
       continue;
     }

@@ -238,6 +238,7 @@ void VerbsFabric::up(Connection& connection, const connect::Resume& remote) {
   counters_.count_opened(link.handshake_us());
   if (std::exchange(link.was_lost, false)) counters_.replayed.add(1);
   link.sends = true;
+  link.activity_probed = ~std::uint64_t{0};
   if (link.in.is_bare_due()) post_bare(link);
   pump(link);
   wake_engine();
@@ -256,7 +257,7 @@ bool VerbsFabric::down(Connection& connection, connect::Down why) {
   if (why == connect::Down::kClosed) counters_.closed.add(1);
   link.was_lost = why == connect::Down::kLost;
   if (why == connect::Down::kLost || why == connect::Down::kClosed) {
-    return !link.out.empty() || !link.reads.empty();
+    return awaits(link) || (link.broken && is_waiting());
   }
   counters_.failed.add(1);
   link.why = describe_failure(link, why);

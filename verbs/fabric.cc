@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -65,6 +66,8 @@ bool VerbsFabric::start(std::string& why) {
   connect_options.seed = clock_ns(CLOCK_MONOTONIC) ^ self_.rank;
   connect_options.connections_max = options_.connections_max;
   connect_options.give_up_us = static_cast<connect::Micros>(options_.peer_timeout_s * 1e6);
+  connect_options.probe_us =
+      std::clamp(connect_options.give_up_us / kProbesPerTimeout, kProbeUsMin, kProbeUsMax);
   connect::Driver& driver = *this;
   connector_ = std::make_unique<connect::Connector>(connect_options, driver);
   return true;
@@ -216,6 +219,7 @@ bool VerbsFabric::release(const Peer& peer, bool gone) {
 std::uint32_t VerbsFabric::before_sleep() {
   const Turnstile::Owner inside(turnstile_);
   flush_acks();
+  watch_all();
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;

@@ -89,6 +89,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void up(connect::Connection& connection, const connect::Resume& remote) override;
   void quiesce(connect::Connection& connection) override;
   bool down(connect::Connection& connection, connect::Down why) override;
+  bool probe(connect::Connection& connection) override;
   connect::Resume resume(const connect::Connection& connection) override;
   void acknowledged(connect::Connection& connection, std::uint64_t received) override;
   std::uint64_t activity(const connect::Connection& connection) override;
@@ -107,6 +108,10 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   int report(FabricSink& sink);
   bool report_contact(FabricSink& sink, VerbsLink& link);
   void lose(VerbsLink& link, ibv_wc_status status);
+  void watch(VerbsLink& link);
+  void watch_all();
+  bool awaits(const VerbsLink& link) const;
+  bool is_waiting() const { return now() - slept_at_ < kWaitingUs; }
   VerbsLink* new_contact(const ProcessId& id, std::string_view text);
   bool has_news() const;
   void serve();
@@ -188,6 +193,8 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   connect::Micros owing_since_ = 0;
   std::string problem_;  // The last resource that could not be had.
   std::uint32_t idle_polls_ = 0;
+  connect::Micros slept_at_ = 0;  // When the program last had nothing to do but to wait.
+  connect::Micros watch_all_at_ = 0;
   bool device_lost_ = false;
 
   DoorbellWord* bell_ = nullptr;

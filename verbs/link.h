@@ -49,8 +49,10 @@ class VerbsLink final : public Link, public connect::Connection {
   replay::TransferWindow reads;
   std::uint32_t reads_posted = 0;  // Chunks under way.
   std::uint64_t reads_finished = 0;
-  bool owes_ack = false;    // In the fabric's list of those.
-  bool awaits_ack = false;  // Likewise.
+  bool owes_ack = false;              // In the fabric's list of those.
+  bool awaits_ack = false;            // Likewise; or waits for room.
+  bool starved = false;               // Had something to send and no room for it at the peer.
+  std::uint64_t activity_probed = 0;  // As of the last look at whether the peer is there.
   bool quiescing = false;
   bool sends = false;  // The queue pair is up: acknowledgements may leave, even while it is closed.
   bool was_lost = false;  // A queue pair broke, and none has come up since.
@@ -58,7 +60,7 @@ class VerbsLink final : public Link, public connect::Connection {
   Mail mail_seen = {};    // As of the last look.
   ibv_wc_status last_error = IBV_WC_SUCCESS;
   SignalAddress signal;
-  ibv_ah* route = nullptr;
+  SignalRoute route;
   std::string card;
   std::string why;  // Failed: what happened.
 };

@@ -1,6 +1,7 @@
 // verbs/port.cc - device and port selection; see port.h.
 #include "verbs/port.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -197,6 +198,28 @@ bool Port::choose_gid(const PortOptions& options, std::string& why) {
     local_gid_index_ = gid_index_;
   }
   return true;
+}
+
+// `index` first; it stays as it is when the address is not there (yet).
+bool Port::find_gid(const ibv_gid& gid, std::uint32_t type, std::uint8_t& index) const {
+  const auto is_at = [&](std::uint32_t place) {
+    ibv_gid_entry entry{};
+    return table_.query_gid_entry(context_, number_, place, &entry, 0, sizeof entry) == 0 &&
+           same_gid(entry.gid, gid) && entry.gid_type == type;
+  };
+  if (is_at(index)) return true;
+  const int count = std::min(attributes_.gid_tbl_len, 256);
+  for (int place = 0; place < count; ++place) {
+    if (!is_at(static_cast<std::uint32_t>(place))) continue;
+    index = static_cast<std::uint8_t>(place);
+    return true;
+  }
+  return false;
+}
+
+void Port::find_address_again() {
+  find_gid(address_.gid, address_.gid_type, gid_index_);
+  find_gid(local_gid_, address_.gid_type, local_gid_index_);
 }
 
 std::string Port::text() const {

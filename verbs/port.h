@@ -49,6 +49,9 @@ class Port {
   // "ACTIVE", "DOWN", ... as of now.
   std::string state_text() const;
 
+  // After trouble with the network: the address may have another place in the device's table now.
+  void find_address_again();
+
   // The way to `remote` for a queue pair or a datagram.
   ibv_ah_attr route_to(const PortAddress& remote) const;
 
@@ -56,6 +59,7 @@ class Port {
   Port(const IbvTable& table, ibv_context* context, std::string name);
   bool use_port(std::uint8_t number, const PortOptions& options, std::string& why);
   bool choose_gid(const PortOptions& options, std::string& why);
+  bool find_gid(const ibv_gid& gid, std::uint32_t type, std::uint8_t& index) const;
 
   const IbvTable& table_;
   ibv_context* context_;

@@ -29,10 +29,12 @@ Post VerbsFabric::get(Link& from, std::byte* to, RemoteSpan source, std::size_t 
   job->region = region;
   job->op = op;
   link.reads.push(*job, link.out.last_number());
-  if (link.is_up())
+  if (link.is_up()) {
     advance_reads(link);
-  else
+    watch(link);
+  } else {
     (void)blocked(link);
+  }
   return Post::kPending;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "verbs/constants.h"
 #include "verbs/fabric.h"
@@ -40,6 +41,35 @@ VerbsLink* VerbsFabric::new_contact(const ProcessId& id, std::string_view text) 
   VerbsLink& link = add_link(id, where, text);
   contacts_.push_back(&link);
   return &link;
+}
+
+// Whether the peer has to do something before what was begun with it is finished.
+bool VerbsFabric::awaits(const VerbsLink& link) const {
+  return !link.out.empty() || !link.reads.empty() || link.starved || link.quiescing;
+}
+
+void VerbsFabric::watch(VerbsLink& link) {
+  if (link.is_up() && !link.is_watched()) connector_->watch(link, now());
+}
+
+// The program is about to sleep.
+void VerbsFabric::watch_all() {
+  slept_at_ = now();
+  if (slept_at_ < watch_all_at_) return;
+  watch_all_at_ = slept_at_ + kProbesLessOften * connector_->options().probe_us;
+  for (const auto& link : links_) watch(*link);
+  settle();
+}
+
+bool VerbsFabric::probe(connect::Connection& connection) {
+  auto& link = static_cast<VerbsLink&>(connection);
+  const bool needed = awaits(link);
+  if (!needed && !is_waiting()) return false;
+  const std::uint64_t seen = activity(link);
+  const bool silent = std::exchange(link.activity_probed, seen) == seen;
+  // What the mailbox is told is not new. A peer that is no more does not take it.
+  if (silent && link.sends && !link.broken && link.queue_used < kQueueEntries) write_mail(link);
+  return needed;
 }
 
 // Tells the connector what was noted since the last time.

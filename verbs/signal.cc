@@ -32,7 +32,7 @@ bool SignalAddress::decode(std::string_view text, SignalAddress& address) {
          PortAddress::decode(text.substr(0, dot), address.port);
 }
 
-SignalQueue::SignalQueue(const Port& port, ibv_pd* pd)
+SignalQueue::SignalQueue(Port& port, ibv_pd* pd)
     : port_(port),
       table_(port.table()),
       pd_(pd),
@@ -40,9 +40,9 @@ SignalQueue::SignalQueue(const Port& port, ibv_pd* pd)
       receive_slots_(table_, pd, 2048 + 64, kReceives, IBV_ACCESS_LOCAL_WRITE),
       send_slots_(table_, pd, 2048, kSends, IBV_ACCESS_LOCAL_WRITE) {}
 
-std::unique_ptr<SignalQueue> SignalQueue::create(const Port& port, ibv_pd* pd, std::string& why) {
+std::unique_ptr<SignalQueue> SignalQueue::create(Port& port, ibv_pd* pd, std::string& why) {
   std::unique_ptr<SignalQueue> queue(new SignalQueue(port, pd));
-  if (!queue->start(why)) queue.reset();
+  if (!queue->open(why) || !queue->start(why)) queue.reset();
   return queue;
 }
 
@@ -52,7 +52,7 @@ SignalQueue::~SignalQueue() {
   if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
 }
 
-bool SignalQueue::start(std::string& why) {
+bool SignalQueue::open(std::string& why) {
   const auto failed = [&](const char* what, int error) {
     why = format("{} for connection signalling failed on {} ({})", what, port_.text(),
                  std::strerror(error));
@@ -70,29 +70,54 @@ bool SignalQueue::start(std::string& why) {
   make.sq_sig_all = 1;
   qp_ = table_.create_qp(pd_, &make);
   if (qp_ == nullptr) return failed("making a queue pair", errno);
+  if (!receive_slots_.grow(why) || !send_slots_.grow(why)) return false;
+  for (int i = 0; i < kReceives; ++i) receives_.push_back(receive_slots_.get());
+  for (int i = 0; i < kSends; ++i) sends_.push_back(send_slots_.get());
+  return true;
+}
+
+// From RESET on: nothing is posted or under way.
+bool SignalQueue::start(std::string& why) {
+  const auto failed = [&](int error) {
+    why = format("starting the queue pair for connection signalling failed on {} ({})",
+                 port_.text(), std::strerror(error));
+    return false;
+  };
+  ++starts_;
   ibv_qp_attr change{};
   change.qp_state = IBV_QPS_INIT;
   change.port_num = port_.number();
   change.qkey = kQkey;
   if (const int error = table_.modify_qp(
           qp_, &change, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY)) {
-    return failed("initializing the queue pair", error);
+    return failed(error);
   }
-  for (int i = 0; i < kReceives; ++i) {
-    if (i == 0 && !receive_slots_.grow(why)) return false;
-    if (!post_receive(*receive_slots_.get())) return failed("posting receive buffers", errno);
+  free_sends_ = sends_;
+  for (Slot* const slot : receives_) {
+    if (slot != lent_ && !post_receive(*slot)) return failed(errno);
   }
-  if (!send_slots_.grow(why)) return false;
   change.qp_state = IBV_QPS_RTR;
-  if (const int error = table_.modify_qp(qp_, &change, IBV_QP_STATE)) {
-    return failed("starting the queue pair", error);
-  }
+  if (const int error = table_.modify_qp(qp_, &change, IBV_QP_STATE)) return failed(error);
   change.qp_state = IBV_QPS_RTS;
   if (const int error = table_.modify_qp(qp_, &change, IBV_QP_STATE | IBV_QP_SQ_PSN)) {
-    return failed("starting the queue pair", error);
+    return failed(error);
   }
   arm();
   return true;
+}
+
+// A send has failed, and with it all that was posted. False: not possible now.
+bool SignalQueue::start_again() {
+  ibv_qp_attr change{};
+  change.qp_state = IBV_QPS_RESET;
+  if (table_.modify_qp(qp_, &change, IBV_QP_STATE) != 0) return false;
+  ibv_wc late{};
+  while (ibv_poll_cq(cq_, 1, &late) == 1) {
+  }
+  port_.find_address_again();
+  std::string why;
+  failed_ = !start(why);
+  return !failed_;
 }
 
 bool SignalQueue::post_receive(Slot& slot) {
@@ -106,15 +131,16 @@ bool SignalQueue::post_receive(Slot& slot) {
   return ibv_post_recv(qp_, &request, &refused) == 0;
 }
 
-void SignalQueue::send(const SignalAddress& to, ibv_ah*& handle, const Datagram& datagram) {
-  if (datagram.message.size() + datagram.card.size() > bytes_max() || sends_free_ == 0) return;
-  if (handle == nullptr) {
-    ibv_ah_attr route = port_.route_to(to.port);
-    handle = table_.create_ah(pd_, &route);
-    if (handle == nullptr) return;
+void SignalQueue::send(const SignalAddress& to, SignalRoute& route, const Datagram& datagram) {
+  if (failed_ && !start_again()) return;
+  if (datagram.message.size() + datagram.card.size() > bytes_max() || free_sends_.empty()) return;
+  if (route.start != starts_) forget(route);
+  if (route.handle == nullptr) {
+    ibv_ah_attr attributes = port_.route_to(to.port);
+    route = {table_.create_ah(pd_, &attributes), starts_};
+    if (route.handle == nullptr) return;
   }
-  Slot* const slot = send_slots_.get();
-  if (slot == nullptr) return;
+  Slot* const slot = free_sends_.back();
   const DatagramHead head{kDatagramMagic, static_cast<std::uint16_t>(datagram.message.size()),
                           static_cast<std::uint16_t>(datagram.card.size())};
   std::byte* at = slot->memory;
@@ -130,31 +156,32 @@ void SignalQueue::send(const SignalAddress& to, ibv_ah*& handle, const Datagram&
   request.sg_list = &piece;
   request.num_sge = 1;
   request.opcode = IBV_WR_SEND;
-  request.wr.ud.ah = handle;
+  request.wr.ud.ah = route.handle;
   request.wr.ud.remote_qpn = to.qp_number;
   request.wr.ud.remote_qkey = kQkey;
   ibv_send_wr* refused = nullptr;
-  if (ibv_post_send(qp_, &request, &refused) != 0) return send_slots_.put(*slot);
-  --sends_free_;
+  if (ibv_post_send(qp_, &request, &refused) == 0) free_sends_.pop_back();
 }
 
-void SignalQueue::forget(ibv_ah*& handle) {
-  if (handle != nullptr) table_.destroy_ah(handle);
-  handle = nullptr;
+void SignalQueue::forget(SignalRoute& route) {
+  if (route.handle != nullptr) table_.destroy_ah(route.handle);
+  route.handle = nullptr;
 }
 
 bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
   ibv_wc done{};
   while (ibv_poll_cq(cq_, 1, &done) == 1) {
     slot = reinterpret_cast<Slot*>(done.wr_id & ~kSendTag);
+    if (done.status != IBV_WC_SUCCESS) {
+      failed_ = true;
+      continue;
+    }
     if ((done.wr_id & kSendTag) != 0) {
-      send_slots_.put(*slot);
-      ++sends_free_;
+      free_sends_.push_back(slot);
       continue;
     }
     DatagramHead head{};
-    const std::size_t size =
-        done.status == IBV_WC_SUCCESS && done.byte_len > kGrhBytes ? done.byte_len - kGrhBytes : 0;
+    const std::size_t size = done.byte_len > kGrhBytes ? done.byte_len - kGrhBytes : 0;
     const std::byte* const bytes = slot->memory + kGrhBytes;
     if (size >= sizeof head) std::memcpy(&head, bytes, sizeof head);
     if (head.magic != kDatagramMagic ||
@@ -165,14 +192,17 @@ bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
     datagram.message = {bytes + sizeof head, head.message_bytes};
     datagram.card = {reinterpret_cast<const char*>(bytes) + sizeof head + head.message_bytes,
                      head.card_bytes};
+    lent_ = slot;
     return true;
   }
+  if (failed_) (void)start_again();
   return false;
 }
 
 void SignalQueue::release(Slot& slot) {
-  // A queue pair in error takes nothing any more; the slot stays unused then.
-  if (!post_receive(slot)) receive_slots_.put(slot);
+  lent_ = nullptr;
+  // Refused by a queue pair in error: it is posted when that is started again.
+  if (!post_receive(slot)) failed_ = true;
 }
 
 void SignalQueue::read_event() {

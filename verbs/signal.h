@@ -1,8 +1,10 @@
 // verbs/signal.h - datagrams between fabrics: one UD queue pair per process.
 //
 // The only queue pair that exists before something is sent. Datagrams may be lost; that is
-// core/connector.h's business. Threading: one thread at a time; the channel's descriptor may be
-// watched by another. Failure: send() drops what it cannot send.
+// core/connector.h's business. A device puts the queue pair into error when it cannot send, as
+// while a link is down; it is then started again, with its number, which others know. Threading:
+// one thread at a time; the channel's descriptor may be watched by another. Failure: send() drops
+// what it cannot send.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,9 +32,15 @@ struct Datagram {
   std::string_view card;
 };
 
+// The way to one address: made by the first send() to it, given back by forget().
+struct SignalRoute {
+  ibv_ah* handle = nullptr;
+  std::uint32_t start = 0;  // Of which start of the queue pair: the network may have changed since.
+};
+
 class SignalQueue {
  public:
-  static std::unique_ptr<SignalQueue> create(const Port& port, ibv_pd* pd, std::string& why);
+  static std::unique_ptr<SignalQueue> create(Port& port, ibv_pd* pd, std::string& why);
   ~SignalQueue();
   SignalQueue(const SignalQueue&) = delete;
   SignalQueue& operator=(const SignalQueue&) = delete;
@@ -41,12 +49,12 @@ class SignalQueue {
   // What message and card together may have.
   std::size_t bytes_max() const { return payload_bytes_ - kHeadBytes; }
 
-  // handle: from the caller's earlier sends to this address, or nullptr; made and kept by the
-  // caller, freed by forget().
-  void send(const SignalAddress& to, ibv_ah*& handle, const Datagram& datagram);
-  void forget(ibv_ah*& handle);
+  // route: the caller's, of this address alone.
+  void send(const SignalAddress& to, SignalRoute& route, const Datagram& datagram);
+  void forget(SignalRoute& route);
 
-  // Takes the next datagram; false when there is none. What it shows stays valid until release().
+  // Takes the next datagram; false when there is none. What it shows stays valid until release(),
+  // which comes before the next receive().
   bool receive(Datagram& datagram, Slot*& slot);
   void release(Slot& slot);
 
@@ -55,23 +63,33 @@ class SignalQueue {
   void arm() { ibv_req_notify_cq(cq_, 0); }
   void read_event();
 
+  // Grows each time that the queue pair is started.
+  std::uint32_t starts() const { return starts_; }
+
  private:
   static constexpr std::size_t kHeadBytes = 8;
   static constexpr std::size_t kGrhBytes = 40;  // In front of each datagram received.
   static constexpr int kReceives = 64;
   static constexpr int kSends = 32;
 
-  SignalQueue(const Port& port, ibv_pd* pd);
+  SignalQueue(Port& port, ibv_pd* pd);
+  bool open(std::string& why);
   bool start(std::string& why);
+  bool start_again();
   bool post_receive(Slot& slot);
 
-  const Port& port_;
+  Port& port_;
   const IbvTable& table_;
   ibv_pd* pd_;
   std::size_t payload_bytes_;
   SlotPool receive_slots_;
   SlotPool send_slots_;
-  int sends_free_ = kSends;
+  std::vector<Slot*> receives_;    // All of them,
+  const Slot* lent_ = nullptr;     // and the one that the caller looks at.
+  std::vector<Slot*> sends_;       // All of them,
+  std::vector<Slot*> free_sends_;  // and those that are not under way.
+  bool failed_ = false;            // The queue pair is in error.
+  std::uint32_t starts_ = 0;
   ibv_comp_channel* channel_ = nullptr;
   ibv_cq* cq_ = nullptr;
   ibv_qp* qp_ = nullptr;

@@ -149,7 +149,8 @@ TEST(ConnectSim, DeadPeerFailsAfterTheDeadline) {
   World world(20, test::seed() + 5, options());
   for (NodeId a = 1; a < 10; ++a) world.want(a, 0, 5);
   for (NodeId a = 1; a < 20; ++a) world.want(a, 1 + a % 19, 3);
-  world.run_until(world.now() + kSecond);
+  // Long enough that everybody knows that what was sent has arrived.
+  world.run_until(world.now() + 4 * kSecond);
   EXPECT_EQ(world.first_unsatisfied(), "");
   world.crash(0);
   for (NodeId a = 1; a < 6; ++a) world.want(a, 0, 1);

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "core/connector.h"
 #include "core/replay.h"
@@ -44,6 +45,9 @@ struct Endpoint {
 struct Data {
   replay::Stamp stamp;
   std::uint64_t index = 0;  // 0: a bare acknowledgement.
+  // What is written into the peer's memory: needs no buffer there. A probe says nothing; a letter
+  // is an acknowledgement.
+  enum class Written : std::uint8_t { kNot, kProbe, kLetter } written = Written::kNot;
   std::uint64_t sender_life = 0;
 };
 
@@ -84,8 +88,11 @@ struct Link final : Connection {
   std::uint64_t peer_life = 0;
   std::uint64_t activity = 0;
   std::uint32_t held = 0;  // Receive buffers in use.
+  std::uint64_t activity_probed = 0;
   bool quiescing = false;
   bool failed = false;
+
+  bool awaits() const { return !sending.empty() || posted < wanted || quiescing; }
 };
 
 class Node final : public connect::Driver {
@@ -106,6 +113,7 @@ class Node final : public connect::Driver {
     if (to.failed) return;
     to.wanted += messages;
     pump(to);
+    watch(to);
   }
   void preconnect(NodeId peer) { connector_->dial(link(peer), network_.now()); }
 
@@ -124,21 +132,27 @@ class Node final : public connect::Driver {
     if (!end.alive || end.broken || end.remote != from) return false;
     Link& to = link(end.peer);
     EXPECT_EQ(to.endpoint, endpoint);
+    if (data.written == Data::Written::kProbe) {
+      if (to.is_up() && to.receiving.has_unannounced()) post_letter(to);
+      return true;
+    }
     // Delivered before the other side had its confirmation: the message confirms.
-    connector_->traffic(to, network_.now());
+    if (data.written == Data::Written::kNot) connector_->traffic(to, network_.now());
     take_stamp(to, data.stamp);
+    watch(to);
     if (data.index == 0) return true;
     ++to.held;
     EXPECT_LE(to.held, to.receiving.window()) << "no receive buffer left";
     deliver(to, data);
     pump(to);
+    watch(to);
     return true;
   }
 
   // A message that we posted has arrived.
-  void completed(EndpointId endpoint) {
+  void completed(EndpointId endpoint, const Data& data) {
     Endpoint& end = network_.endpoint(endpoint);
-    if (!end.alive) return;
+    if (!end.alive || data.written != Data::Written::kNot) return;
     --end.in_flight;
     Link& of = link(end.peer);
     if (of.quiescing && end.in_flight == 0) network_.quiet_soon(self_, of.peer_node);
@@ -266,6 +280,12 @@ class Node final : public connect::Driver {
     of.failed = why == Down::kFailed;
     return false;
   }
+  bool probe(Connection& connection) override {
+    Link& of = static_cast<Link&>(connection);
+    const bool silent = of.activity == std::exchange(of.activity_probed, of.activity);
+    if (of.awaits() && silent) write(of, {{}, 0, Data::Written::kProbe, life_});
+    return of.awaits();
+  }
   Resume resume(const Connection& connection) override {
     return static_cast<const Link&>(connection).receiving.resume();
   }
@@ -325,10 +345,24 @@ class Node final : public connect::Driver {
     }
   }
   void post(Link& to, const replay::SendRecord& record) {
-    post_data(to,
-              {to.receiving.stamp(record.number), static_cast<const Record&>(record).index, life_});
+    post_data(to, {to.receiving.stamp(record.number), static_cast<const Record&>(record).index,
+                   Data::Written::kNot, life_});
   }
-  void post_bare(Link& to) { post_data(to, {to.receiving.bare_stamp(), 0, life_}); }
+  void post_bare(Link& to) {
+    post_data(to, {to.receiving.bare_stamp(), 0, Data::Written::kNot, life_});
+  }
+  void post_letter(Link& to) {
+    write(to, {to.receiving.stamp(0), 0, Data::Written::kLetter, life_});
+  }
+  void write(Link& to, const Data& data) {
+    ASSERT_NE(to.endpoint, 0U);
+    ASSERT_NE(network_.endpoint(to.endpoint).remote, 0U) << "posted before it was activated";
+    network_.post(to.endpoint, data);
+  }
+  // What the connector need not be told from inside of up(): it looks for itself then.
+  void watch(Link& to) {
+    if (to.is_up() && to.awaits() && !to.is_watched()) connector_->watch(to, network_.now());
+  }
   void post_data(Link& to, const Data& data) {
     ASSERT_TRUE(to.is_up());
     Endpoint& end = network_.endpoint(to.endpoint);

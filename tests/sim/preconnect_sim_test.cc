@@ -249,6 +249,7 @@ class Job final : public connect::Driver {
     ADD_FAILURE() << "a connection went down";
     return false;
   }
+  bool probe(Connection&) override { return false; }
   Resume resume(const Connection&) override { return {}; }
   void acknowledged(Connection&, std::uint64_t) override {}
   std::uint64_t activity(const Connection&) override { return 0; }

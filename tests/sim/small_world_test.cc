@@ -248,7 +248,7 @@ class SmallWorld final : public Network {
     const NodeId source = sender.node;
     const EndpointId target_end = sender.remote;
     if (nodes_[sender.peer]->arrive(target_end, message.from, message.data)) {
-      nodes_[source]->completed(message.from);
+      nodes_[source]->completed(message.from, message.data);
     } else {
       lose_from(message.from);
       nodes_[source]->broke(message.from);
@@ -340,6 +340,13 @@ TEST(SmallWorld, TwoLosses) { try_all({.losses = 2}, 1, 1, 5); }
 TEST(SmallWorld, EndpointsBreak) {
   try_all({.breaks = 1}, 3, 0, 6);
   try_all({.breaks = 2}, 2, 2, 5);
+}
+
+// An endpoint breaks, and the word that it has is lost: the other side has nothing on its way that
+// could fail, and waits for room or for an acknowledgement that nobody is going to send.
+TEST(SmallWorld, NobodyHearsThatAnEndpointBroke) {
+  try_all({.losses = 1, .breaks = 1}, 3, 0, 6);
+  try_all({.losses = 1, .breaks = 1}, 2, 2, 5);
 }
 
 TEST(SmallWorld, ClosedWhileInUse) {

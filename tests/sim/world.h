@@ -252,17 +252,19 @@ class World final : public Network {
     const EndpointId to = sender.remote;
     const NodeId source = sender.node;
     const NodeId target = sender.peer;
-    const bool arrived = nodes_[target] != nullptr && !is_cut(source, target) &&
+    const bool breaks = happens(faults.breaking);
+    const bool swallowed = breaks && happens(0.5);
+    const bool arrived = nodes_[target] != nullptr && !is_cut(source, target) && !swallowed &&
                          nodes_[target]->arrive(to, from, data);
     // The message may have arrived although the sender hears that it has not.
-    if (!arrived || happens(faults.breaking)) {
+    if (!arrived || breaks) {
       if (endpoint(from).alive) {
         endpoint(from).broken = true;
         ++broken_;
         push({now_ + below(500), Event::kBroke, from, 0});
       }
     } else if (nodes_[source] != nullptr) {
-      nodes_[source]->completed(from);
+      nodes_[source]->completed(from, data);
     }
     touched(source, target);
     touched(target, source);

@@ -176,6 +176,10 @@ class Single : public testing::Test, public Driver {
     downs.push_back(why);
     return has_more;
   }
+  bool probe(Connection&) override {
+    ++probes;
+    return awaits;
+  }
   Resume resume(const Connection&) override { return {3, 9}; }
   void acknowledged(Connection&, std::uint64_t) override {}
   std::uint64_t activity(const Connection& connection) override {
@@ -190,6 +194,8 @@ class Single : public testing::Test, public Driver {
   Micros now = 1'000'000;
   bool create_works = true;
   bool has_more = false;  // What down() answers.
+  bool awaits = false;    // What probe() answers.
+  int probes = 0;
   bool activate_works = true;
 };
 
@@ -225,6 +231,32 @@ TEST_F(Single, NothingRunsForAReadyConnection) {
   bring_up(link);
   EXPECT_EQ(connector->next_time(), kNever);
   EXPECT_EQ(sent.back().type, Message::Type::kConfirm);
+}
+
+// As often as the options say while something is awaited, also of a connection that is being
+// closed, and not at all afterwards.
+TEST_F(Single, ASilentPeerIsProbedWhileSomethingIsAwaited) {
+  make({});
+  Link& link = attach(9);
+  bring_up(link);
+  awaits = true;
+  connector->watch(link, now);
+  const Micros begin = now;
+  const int before = probes;
+  for (int i = 0; i < 10; ++i) {
+    if (i == 5) connector->close(link, now);
+    now = connector->next_time();
+    ASSERT_NE(now, kNever);
+    connector->advance(now);
+  }
+  EXPECT_EQ(link.state(), State::kDraining);
+  EXPECT_EQ(probes, before + 10 + 1) << "one more when it began to close";
+  EXPECT_NEAR(static_cast<double>(now - begin), 10e6, 3e6);
+  EXPECT_EQ(connector->counters().repeated, 0U);
+  awaits = false;
+  now = connector->next_time();
+  connector->advance(now);
+  EXPECT_EQ(connector->next_time(), kNever);
 }
 
 TEST_F(Single, DuplicateAcceptIsConfirmedAgain) {

@@ -40,6 +40,7 @@ std::map<std::uint32_t, ibv_mr*> regions;
 std::uint32_t next_number = 16;
 FakeFaults faults;
 bool happened = false;
+bool network_down = false;
 int rules_broken = 0;
 int alive = 0;
 std::minstd_rand random_bits(7);
@@ -72,8 +73,20 @@ bool permitted(std::uint32_t key, std::uint64_t address, std::size_t size) {
   return begin <= address && address + size <= begin + found->second->length;
 }
 
+// As devices do: what was posted comes back, and nothing is taken any more.
+void fail_qp(FakeQp& qp) {
+  qp.state = IBV_QPS_ERR;
+  for (; !qp.receives.empty(); qp.receives.pop_front()) {
+    ibv_wc done{};
+    done.wr_id = qp.receives.front().id;
+    done.status = IBV_WC_WR_FLUSH_ERR;
+    done.qp_num = qp.qp_num;
+    complete(qp.recv_cq, done);
+  }
+}
+
 void finish(FakeQp& qp, const ibv_send_wr& request, ibv_wc_status status) {
-  if (status != IBV_WC_SUCCESS) qp.state = IBV_QPS_ERR;
+  if (status != IBV_WC_SUCCESS) fail_qp(qp);
   if (status == IBV_WC_SUCCESS && (request.send_flags & IBV_SEND_SIGNALED) == 0 &&
       qp.qp_type == IBV_QPT_RC) {
     return;
@@ -93,6 +106,7 @@ ibv_wc_status deliver(FakeQp& qp, const ibv_send_wr& request) {
     return IBV_WC_LOC_PROT_ERR;
   }
   const bool datagram = qp.qp_type == IBV_QPT_UD;
+  if (network_down) return datagram ? IBV_WC_LOC_QP_OP_ERR : IBV_WC_RETRY_EXC_ERR;
   const auto found = qps.find(datagram ? request.wr.ud.remote_qpn : qp.dest);
   FakeQp* const to = found == qps.end() ? nullptr : found->second;
   const bool listens = to != nullptr && to->qp_type == qp.qp_type &&
@@ -154,7 +168,9 @@ int post_send(ibv_qp* which, ibv_send_wr* request, ibv_send_wr** refused) {
 
 int post_recv(ibv_qp* which, ibv_recv_wr* request, ibv_recv_wr**) {
   const Lock lock(mutex);
-  static_cast<FakeQp*>(which)->receives.push_back({request->wr_id, *request->sg_list});
+  auto& qp = static_cast<FakeQp&>(*which);
+  qp.receives.push_back({request->wr_id, *request->sg_list});
+  if (qp.state == IBV_QPS_ERR) fail_qp(qp);
   return 0;
 }
 
@@ -327,6 +343,8 @@ int modify_qp(ibv_qp* which, ibv_qp_attr* change, int mask) {
   const Lock lock(mutex);
   if (fails("modify_qp")) return ENOMEM;
   if ((mask & IBV_QP_STATE) != 0) which->state = change->qp_state;
+  if (which->state == IBV_QPS_ERR) fail_qp(static_cast<FakeQp&>(*which));
+  if (which->state == IBV_QPS_RESET) static_cast<FakeQp*>(which)->receives.clear();
   if ((mask & IBV_QP_DEST_QPN) != 0) static_cast<FakeQp*>(which)->dest = change->dest_qp_num;
   return 0;
 }
@@ -396,6 +414,11 @@ void set_faults(const FakeFaults& wanted) {
   faults = wanted;
   happened = false;
   rules_broken = 0;
+}
+
+void set_network_down(bool down) {
+  const Lock lock(mutex);
+  network_down = down;
 }
 
 bool fault_happened() {

@@ -22,6 +22,8 @@ struct FakeFaults {
 };
 void set_faults(const FakeFaults& faults);
 bool fault_happened();
+// While it is down, what is sent fails and puts its queue pair into error, datagrams as well.
+void set_network_down(bool down);
 // What must never happen: receive buffers that were missing, completion queues that overflowed.
 int broken_rules();
 // Objects that were created and not destroyed.

@@ -116,7 +116,10 @@ bool wait_for(const std::function<bool()>& condition, const std::vector<Process*
 
 class VerbsFabricTest : public ::testing::Test {
  protected:
-  void SetUp() override { test::set_faults({}); }
+  void SetUp() override {
+    test::set_faults({});
+    test::set_network_down(false);
+  }
   void TearDown() override {
     EXPECT_EQ(test::broken_rules(), 0) << "a receive buffer was missing or a queue overflowed";
     EXPECT_EQ(test::objects_alive(), 0) << "something was not destroyed";
@@ -198,6 +201,61 @@ TEST_F(VerbsFabricTest, BrokenQueuePairsAndLostDatagramsLoseNothing) {
     EXPECT_GT(counted.replayed.get(), replayed_before);
     EXPECT_GT(counted.handshake_us_max.get(), 0U);
     b.fabric->conceal(exposure);
+  }
+}
+
+// While the network is down each request that is sent breaks the queue pair for signalling, too.
+TEST_F(VerbsFabricTest, SignallingOutlivesANetworkThatIsDown) {
+  Random random(7);
+  for (const bool thread : {true, false}) {
+    Process a(0), b(1);
+    std::string why;
+    ASSERT_TRUE(a.start(options_with(thread), why) && b.start(options_with(thread), why)) << why;
+    for (std::uint32_t round = 1; round <= 3; ++round) {
+      const auto exchanged = [&] {
+        if (a.contacts[1].sent < round) a.send(b, random);
+        if (b.contacts[0].sent < round) b.send(a, random);
+        return a.contacts[1].received == round && b.contacts[0].received == round;
+      };
+      if (round > 1) {
+        test::set_network_down(true);
+        const std::uint64_t before = a.fabric->counters().repeated;
+        ASSERT_TRUE(wait_for(
+            [&] { return exchanged() || a.fabric->counters().repeated >= before + 3; }, {&a, &b}));
+        test::set_network_down(false);
+      }
+      EXPECT_TRUE(wait_for(exchanged, {&a, &b})) << "round " << round;
+    }
+  }
+}
+
+// The end of a connection that has nothing to send breaks, and its word of that gets lost: the
+// other side, which waits for an acknowledgement, finds out by itself. So does one that only waits.
+TEST_F(VerbsFabricTest, ASilentPeerIsLookedAfter) {
+  Random random(8);
+  for (const bool only_waits : {false, true}) {
+    Process a(0), b(1);
+    std::string why;
+    verbs::VerbsOptions options = options_with(true);
+    options.peer_timeout_s = 1;
+    ASSERT_TRUE(a.start(options, why) && b.start(options, why)) << why;
+    ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+    ASSERT_TRUE(
+        wait_for([&] { return b.contacts[0].received == 1 && a.fabric->drained(); }, {&a, &b}));
+    ASSERT_TRUE(only_waits || wait_for([&] { return a.send(b, random); }, {&a}));
+    test::FakeFaults deaf;
+    deaf.datagram_loss = 1;
+    test::set_faults(deaf);
+    ASSERT_TRUE(b.fabric->break_link(*b.contacts[0].link));
+    b.fabric.reset();  // Says goodbye, which nobody hears.
+    const std::uint64_t before = a.fabric->counters().lost;
+    EXPECT_TRUE(wait_for(
+        [&] {
+          (void)a.fabric->before_sleep();
+          return a.fabric->counters().lost > before && a.contacts[1].down;
+        },
+        {&a}));
+    test::set_faults({});
   }
 }
 
