@@ -163,7 +163,9 @@ Station station_of(const Card& card) {
   station.os = card.os;
   station.host = card.host.host_name;
   for (const auto& [name, address] : card.addresses) {
-    station.fabrics.push_back({name, network_of(card, name), address});
+    // What stands before the '/' is in the network's number.
+    station.fabrics.push_back(
+        {name, network_of(card, name), address.substr(address.find('/') + 1)});
   }
   return station;
 }

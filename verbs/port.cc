@@ -62,6 +62,14 @@ std::string PortAddress::encode() const {
   return text;
 }
 
+std::string PortAddress::network() const {
+  if (ethernet) return format("roce.{:x}", gid_type);
+  std::string text = "ib.";
+  constexpr std::size_t kPrefixBytes = 8;
+  for (std::size_t i = 0; i < kPrefixBytes; ++i) text += format("{:02x}", gid.raw[i]);
+  return text;
+}
+
 bool PortAddress::decode(std::string_view text, PortAddress& address) {
   std::array<std::string_view, 4> fields;
   for (std::size_t i = 0; i < fields.size(); ++i) {

@@ -20,6 +20,10 @@ struct PortAddress {
   // "eth.2.0.fe80...": four fields.
   std::string encode() const;
   static bool decode(std::string_view text, PortAddress& address);
+  // Names the network: ports of different ones never reach each other. Ports of equal ones may not
+  // either: all InfiniBand fabrics that nobody has configured have the same prefix, and RoCE is as
+  // far-reaching as its routers. So nothing is sent to a peer before it has answered a datagram.
+  std::string network() const;
 };
 
 struct PortOptions {

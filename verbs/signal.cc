@@ -20,9 +20,12 @@ std::size_t mtu_bytes(ibv_mtu mtu) { return std::size_t{128} << static_cast<unsi
 
 }  // namespace
 
-std::string SignalAddress::encode() const { return format("{}.{:x}", port.encode(), qp_number); }
+std::string SignalAddress::encode() const {
+  return format("{}/{}.{:x}", port.network(), port.encode(), qp_number);
+}
 
 bool SignalAddress::decode(std::string_view text, SignalAddress& address) {
+  text.remove_prefix(text.find('/') + 1);  // The network's name, which may be left out.
   const std::size_t dot = text.rfind('.');
   if (dot == std::string_view::npos) return false;
   const std::string_view digits = text.substr(dot + 1);

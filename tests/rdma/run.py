@@ -9,6 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import ports  # noqa: E402
 from pmi_launch import Job  # noqa: E402
 
 BUILD = os.path.realpath(sys.argv[1])
@@ -181,6 +182,9 @@ def no_device():
         require("no RDMA device" in info, "tern-info does not say why", info)
     finally:
         run(["rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0"], 20)
+
+
+ports.add(check, require, run, BUILD)
 
 
 def main():

@@ -141,6 +141,21 @@ TEST(PortName, OnlyAddressesOnCommonNetworksAreUsed) {
   EXPECT_NE(network_of(client, "shm"), network_of(client, "verbs"));
 }
 
+TEST(PortName, NetworksAreToldApartByWhatStandsBeforeTheAddress) {
+  Card here;
+  here.host = {"boot", 1, 2, 3, "here"};
+  Card there;
+  there.host = {"other boot", 4, 5, 6, "there"};
+  here.addresses = {{"shm", "1.2.3.4.5"}, {"verbs", "ib.fe80/9.9"}};
+  there.addresses = {{"shm", "1.2.3.4.5"}, {"verbs", "ib.fe80/7.7"}};
+  EXPECT_NE(network_of(here, "shm"), network_of(there, "shm"));
+  EXPECT_EQ(network_of(here, "verbs"), network_of(there, "verbs"));
+  there.addresses["verbs"] = "ib.fe81/7.7";
+  EXPECT_NE(network_of(here, "verbs"), network_of(there, "verbs"));
+  // The name of the network is in its number, and takes no room in a port name.
+  EXPECT_EQ(station_of(here).fabrics[1].address, "9.9");
+}
+
 TEST(PortName, SecretsDiffer) {
   PortSecret one{};
   PortSecret other{};
