@@ -83,6 +83,25 @@ void Connections::untrack(Comm& comm) {
   for_each_foreign(comm, [&](const ProcessId& id, int) { let_go(id); });
 }
 
+std::vector<ProcessId> Connections::connected() const {
+  std::vector<ProcessId> ids;
+  for (const auto& [id, process] : processes_) {
+    if (process.connected && process.holders > 0 && !process.gone) ids.push_back(id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+bool Connections::is_connected(const ProcessId& id) const {
+  const auto found = processes_.find(id);
+  return found != processes_.end() && found->second.connected && found->second.holders > 0;
+}
+
+void Connections::expect_end(const ProcessId& id, std::string_view why) {
+  const auto found = processes_.find(id);
+  if (found != processes_.end()) found->second.said = why;
+}
+
 std::string_view Connections::why_gone(const ProcessId& id) const {
   if (gone_count_ == 0) return {};
   const auto found = processes_.find(id);
@@ -143,7 +162,7 @@ void Connections::look_at(const ProcessId& id, Process& process) {
   const bool suspected_before = std::exchange(process.suspect, !why.empty());
   if (!process.suspect || !suspected_before) return;
   process.gone = true;
-  process.why = std::move(why);
+  process.why = process.said.empty() ? std::move(why) : why + "; it said: " + process.said;
   ++gone_count_;
   engine_.lose(peer, process.why);
 }

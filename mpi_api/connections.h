@@ -43,6 +43,12 @@ class Connections {
   // Communicators that name a foreign process.
   const std::vector<Comm*>& comms() const { return comms_; }
 
+  // Those of other jobs that a communicator names and that have not ended.
+  std::vector<ProcessId> connected() const;
+  bool is_connected(const ProcessId& id) const;
+  // A process has said why it is about to end.
+  void expect_end(const ProcessId& id, std::string_view why);
+
   // Why this process has certainly ended; empty while it lives or nobody knows.
   std::string_view why_gone(const ProcessId& id) const;
   // The same of any process that the communicator names.
@@ -69,6 +75,7 @@ class Connections {
     bool suspect = false;    // Not there when looked at last: what it sent may still be on its way.
     bool gone = false;
     std::string why;
+    std::string said;  // By itself, about its end.
   };
 
   void look_after();

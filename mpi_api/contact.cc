@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/format.h"
 #include "mpi_api/errors.h"
 
 namespace tern::mpi {
@@ -17,10 +18,10 @@ namespace tern::mpi {
 using std::chrono::steady_clock;
 
 // One message between two desks; fixed widths, no padding. A hello's is followed by the client's
-// business card.
+// business card, an end's by the reason.
 struct Note {
   static constexpr std::uint32_t kMagic = 0x746e6f74;  // "tnot"
-  enum Kind : std::uint16_t { kHello = 1, kRefused, kWelcome, kAbandon, kCancel, kDone };
+  enum Kind : std::uint16_t { kHello = 1, kRefused, kWelcome, kAbandon, kCancel, kDone, kEnd };
 
   std::uint32_t magic = kMagic;
   std::uint16_t wire_version = kWireVersion;
@@ -29,7 +30,7 @@ struct Note {
   std::uint64_t port = 0;        // kHello.
   std::uint64_t body_bytes = 0;  // kHello, kDone: of the body that the sender has.
   spawn::PortSecret secret{};    // kHello.
-  std::uint32_t reason = 0;      // kRefused.
+  std::uint32_t reason = 0;      // kRefused; kEnd: 1 for those that shall end, too.
   std::array<char, 12> os{};     // kHello.
 };
 static_assert(sizeof(Note) == 64);
@@ -172,6 +173,7 @@ void ContactDesk::on_note(Peer& from, std::span<const std::byte> bytes) {
   std::memcpy(&note, bytes.data(), sizeof note);
   if (note.magic != Note::kMagic || note.wire_version != kWireVersion) return;
   if (note.kind == Note::kHello) return on_hello(from, note, bytes.subspan(sizeof note));
+  if (note.kind == Note::kEnd) return on_end(from, note, bytes.subspan(sizeof note));
   if (note.kind == Note::kAbandon) {
     for (const auto& port : ports_) {
       std::erase_if(port->waiting, [&](const Hello& hello) {
@@ -205,6 +207,36 @@ void ContactDesk::on_hello(Peer& from, const Note& note, std::span<const std::by
   if ((*port)->waiting.size() >= kWaitingMax) return refuse(kTooMany);
   connections_.hold(from.id);
   (*port)->waiting.push_back({&from, note});
+}
+
+void ContactDesk::on_end(Peer& from, const Note& note, std::span<const std::byte> text) {
+  if (!connections_.is_connected(from.id)) return;  // A stranger has no say.
+  const std::string why(reinterpret_cast<const char*>(text.data()), text.size());
+  if (note.reason == 0) return connections_.expect_end(from.id, why);
+  abort_job(MPI_ERR_PROC_ABORTED,
+            tern::format("a connected process has ended all that are connected to it: {}", why));
+}
+
+void ContactDesk::announce_end(std::string_view why, const Choice& with_us) {
+  const auto text = std::as_bytes(std::span(why.substr(0, kNoteBytesMax - sizeof(Note))));
+  const auto tell = [&](const ProcessId& id, Peer& peer) {
+    Note note = note_of(Note::kEnd, 0);
+    note.reason = with_us(id) ? 1 : 0;
+    send_note(peer, note, text);
+  };
+  const std::vector<ProcessId> connected = connections_.connected();
+  std::vector<std::uint64_t> told_jobs;
+  for (const ProcessId& id : connected) {
+    Peer& peer = engine_.peer(id);
+    if (peer.state != Peer::State::kReady) continue;
+    tell(id, peer);
+    told_jobs.push_back(id.job);
+  }
+  for (const ProcessId& id : connected) {
+    if (!with_us(id) || std::ranges::find(told_jobs, id.job) != told_jobs.end()) continue;
+    tell(id, engine_.peer(id));
+    told_jobs.push_back(id.job);
+  }
 }
 
 int ContactDesk::open_port(std::string& name) {

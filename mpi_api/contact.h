@@ -11,8 +11,11 @@
 //                               <-  done, body     from here on the server is committed
 //
 // The client may leave (`abandon`) until it has been welcomed; then the server decides, by `done`
-// or `cancel`. Either side notices the other's death at any point. Threading: under the entry lock;
-// notes are handled as part of progress. Failure: an MPI error class after fail().
+// or `cancel`. Either side notices the other's death at any point.
+//
+// A process that ends because of an error says so to those that are connected (`end`). Threading:
+// under the entry lock; notes are handled as part of progress. Failure: an MPI error class after
+// fail().
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -55,6 +58,12 @@ class ContactDesk {
   // early, as MPI_ERR_SPAWN.
   int accept(std::string_view name, Deadline deadline, std::span<const std::byte> mine,
              std::vector<std::byte>& theirs, const GivenUp& given_up = {});
+  // This process is about to end, saying `why`. Connected processes for which `with_us` holds end,
+  // too, those of other jobs that it has a link to and at least one of each job; the others that it
+  // has a link to know the reason then. Only starts to send.
+  using Choice = std::function<bool(const ProcessId&)>;
+  void announce_end(std::string_view why, const Choice& with_us);
+
   // Finds the server of this port and swaps bytes with it.
   int connect(std::string_view name, Deadline deadline, std::span<const std::byte> mine,
               std::vector<std::byte>& theirs);
@@ -71,6 +80,7 @@ class ContactDesk {
   // --- notes ---
   void post_inbox();
   void on_note(Peer& from, std::span<const std::byte> bytes);
+  void on_end(Peer& from, const Note& note, std::span<const std::byte> text);
   void on_hello(Peer& from, const Note& note, std::span<const std::byte> card_bytes);
   void send_note(Peer& to, const Note& note, std::span<const std::byte> card = {});
   void post(Peer& to, const Envelope& envelope, std::vector<std::byte> content);

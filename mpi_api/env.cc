@@ -129,9 +129,11 @@ int is_thread_main(int* flag) {
 int pcontrol(const int) { return MPI_SUCCESS; }  // For profiling tools, which replace it.
 
 int abort(Comm* comm, int errorcode) {
-  abort_job(errorcode,
-            tern::format("MPI_Abort was called with error code {} (on {}). The job ends.",
-                         errorcode, describe_place(comm)));
+  const std::string text =
+      tern::format("MPI_Abort was called with error code {} (on {}). The job ends.", errorcode,
+                   describe_place(comm));
+  announce_end(text, comm);
+  abort_job(errorcode, text);
 }
 
 int get_hw_resource_info(Info** hw_info) {

@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <string>
 
 #include "core/format.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/contact.h"
 #include "mpi_api/entry.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/runtime.h"
@@ -61,10 +63,23 @@ void complete(int error, const char* function, const Comm* comm) {
   failure.fresh = false;
 }
 
-[[noreturn]] void abort_for(int error, const char* handler) {
-  abort_job(error, tern::format("{} [{}]. The job ends because the error handler in force is {}; "
-                                "with MPI_ERRORS_RETURN the call would return the error instead.",
-                                failure.sentence, error_name(error), handler));
+// Over as soon as it has been seen; this long only when nobody at the other end is inside MPI.
+constexpr std::chrono::seconds kFarewell{2};
+
+// Ends this job and the connected ones, `comm`: those that it names only.
+[[noreturn]] void abort_for(int error, const char* handler, const Comm* comm) {
+  const std::string text = tern::format(
+      "{} [{}]. The job ends because the error handler in force is {}; with "
+      "MPI_ERRORS_RETURN the call would return the error instead.",
+      failure.sentence, error_name(error), handler);
+  const EntryGuard guard("abort");
+  announce_end(text, comm);
+  if (is_initialized() && runtime().contact != nullptr) {
+    const auto until = std::chrono::steady_clock::now() + kFarewell;
+    engine().wait_until(
+        [until] { return engine().drained() || std::chrono::steady_clock::now() > until; });
+  }
+  abort_job(error, text);
 }
 
 // Calls the program's function without the entry lock, which another thread may need to let the
@@ -96,9 +111,10 @@ int invoke(Errhandler* attached, const Handles& handles, int error) {
   int result = error;
   switch (errhandler.action()) {
     case Errhandler::Action::kAbortJob:
-      abort_for(error, "MPI_ERRORS_ARE_FATAL");
+      abort_for(error, "MPI_ERRORS_ARE_FATAL", nullptr);
     case Errhandler::Action::kAbortComm:
-      abort_for(error, "MPI_ERRORS_ABORT");
+      abort_for(error, "MPI_ERRORS_ABORT",
+                handles.comm != MPI_COMM_NULL ? to_comm(handles.comm) : runtime().self);
     case Errhandler::Action::kReturn:
       break;
     case Errhandler::Action::kCallComm:
@@ -154,6 +170,14 @@ int raise_uninitialized(const char* function) {
   const int error =
       fail(MPI_ERR_OTHER, "called {}", over ? "after MPI_Finalize" : "before MPI_Init");
   return raise_default(error, function);
+}
+
+void announce_end(std::string_view why, const Comm* comm) {
+  if (!is_initialized() || runtime().contact == nullptr) return;
+  runtime().contact->announce_end(why, [comm](const ProcessId& id) {
+    if (comm == nullptr || comm->group().find(id) >= 0) return true;
+    return comm->is_inter() && comm->remote_group()->find(id) >= 0;
+  });
 }
 
 void abort_job(int code, std::string_view message) {

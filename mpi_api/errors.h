@@ -49,6 +49,10 @@ const int* last_used_code();
 // "rank 2 of ocean, rank 5 of MPI_COMM_WORLD, host n1, pid 4711". comm may be nullptr.
 std::string describe_place(const Comm* comm);
 
+// Tells connected processes of other jobs that this one is about to end: those that comm names end,
+// too (nullptr: all do), the others know the reason. Before abort_job(); only starts to send.
+void announce_end(std::string_view why, const Comm* comm);
+
 // Ends the job: says `message` on stderr once, tells the launcher, and never returns.
 [[noreturn]] void abort_job(int code, std::string_view message);
 

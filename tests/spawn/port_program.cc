@@ -219,6 +219,20 @@ void busy(char** arguments) {
   for (int i = 0; i < 20 * std::atoi(arguments[1]); ++i) usleep(50000);
 }
 
+// What ends a job; the last rank does it.
+void end_badly(const std::string& how, MPI_Comm inter) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank != size - 1) MPI_Barrier(MPI_COMM_WORLD);  // Never over.
+  int value = 0;
+  if (how == "fatal") MPI_Send(&value, 1, MPI_INT, 77, 0, MPI_COMM_WORLD);
+  if (how == "abort") MPI_Abort(MPI_COMM_WORLD, 7);
+  if (how == "abort both") MPI_Abort(inter, 7);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ABORT);
+  MPI_Comm_set_errhandler(inter, MPI_ERRORS_ABORT);
+  if (how == "errors abort") MPI_Send(&value, 1, MPI_INT, 77, 0, MPI_COMM_WORLD);
+  if (how == "errors abort both") MPI_Send(&value, 1, MPI_INT, 77, 0, inter);
+}
+
 // survive FILE accept|connect HOW: connects, says so, and then waits for a peer that gets killed.
 void survive(char** arguments) {
   char port[MPI_MAX_PORT_NAME];
@@ -243,6 +257,7 @@ void survive(char** arguments) {
   if (how == "probe") error = MPI_Probe(0, 5, inter, MPI_STATUS_IGNORE);
   if (how == "send") error = MPI_Send(large.data(), 1 << 20, MPI_INT, 0, 5, inter);
   if (how == "ssend") error = MPI_Ssend(&value, 1, MPI_INT, 0, 5, inter);
+  if (how.starts_with("fatal") || how.find("abort") != std::string::npos) end_badly(how, inter);
   if (how == "hang") {
     while (true) usleep(100000);
   }

@@ -250,6 +250,35 @@ class Losses(JobsTest):
                 self.lose(how)
 
 
+class Ends(JobsTest):
+    """One job ends because of an error or by MPI_Abort; the other one waits for it, and would survive an error."""
+
+    def other(self, how):
+        survivor = self.job(2, "survive", self.port_file, "accept", "recv")
+        self.wait_for_port(survivor)
+        self.assertNotEqual(self.job(2, "survive", self.port_file, "connect", how).wait(harness.TIMEOUT), 0)
+        out, err = survivor.communicate(timeout=harness.TIMEOUT)
+        self.port_file.unlink()
+        return survivor.returncode, out, err
+
+    def test_fatal_errors_end_all_that_are_connected(self):
+        for how in ("fatal", "errors abort both", "abort both"):
+            with self.subTest(how):
+                code, out, err = self.other(how)
+                self.assertNotEqual(code, 0, out + err)
+                self.assertNotIn("survived", out)
+                self.assertIn("a connected process has ended all that are connected", err)
+                self.assertIn("MPI_Abort" if how == "abort both" else "MPI_ERR_RANK", err)
+
+    def test_others_concern_the_own_job_only(self):
+        for how in ("errors abort", "abort"):
+            with self.subTest(how):
+                code, out, err = self.other(how)
+                self.assertEqual(code, 0, out + err)
+                self.assertEqual(out.count("ok survived"), 2, out)
+                self.assertEqual(len(re.findall(r"rank \d MPI_ERR_PROC_ABORTED", out)), 2, out)
+
+
 class Tool(JobsTest):
     def test_tern_info_says_whether_this_host_could_connect(self):
         info = lambda: subprocess.run([PREFIX / "bin" / "tern-info", "port", self.port_file.read_text().strip()],
