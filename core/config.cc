@@ -39,6 +39,10 @@ constexpr Variable kVariables[] = {
     {"TERN_MAX_CONNECTIONS", Kind::kNumber, "0",
      "Connections over a network that a process holds at a time; the least recently used one is "
      "closed for another. 0: as many as there are peers."},
+    {"TERN_PRECONNECT", Kind::kText, "none",
+     "Connections made in MPI_Init, before they are needed: all pairs of ranks; neighbors:K, the K "
+     "ranks on either side; nodes, one rank of each host with those of the others and each with "
+     "the one of its host; file:PATH, the pairs that TERN_CONNECTIONS_OUT has written; or none."},
     {"TERN_SPIN_US", Kind::kText, "auto",
      "Microseconds that a waiting rank polls before it yields its core; auto: 200, and 0 when the "
      "host "

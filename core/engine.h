@@ -71,6 +71,10 @@ class Engine final : private FabricSink {
   // sent and the buffer is free. False: nothing happened; use send().
   bool send_now(Peer& to, const Envelope& envelope, const std::byte* data, std::size_t size_bytes);
 
+  // Connects to a peer before there is anything to send: says a word, which the engine there
+  // answers as soon as it is called, whatever for (Peer::greetings there, Peer::answers here).
+  void greet(Peer& peer);
+
   // Starts a receive. pattern may hold kAnySource/kAnyTag.
   void receive(const Envelope& pattern, const DataView& data, Request& request) {
     request.envelope = pattern;
@@ -204,6 +208,7 @@ class Engine final : private FabricSink {
   UnexpectedMessage* new_unexpected(Peer& from, const wire::EnvelopeHead& head,
                                     std::size_t total_bytes);
   void free_unexpected(UnexpectedMessage& message);
+  void on_greet(Peer& from, const wire::GreetHead& head);
   void drop(Peer& from, const char* what);
 
   // --- rendezvous (rendezvous.cc) ---

@@ -69,6 +69,10 @@ struct alignas(64) Peer {
 
   std::string why;  // Failed: what happened. Ready: why the fabrics before this one were rejected.
 
+  // Words of core/meet.h that have arrived and are not taken yet.
+  std::uint32_t greetings = 0;  // The peer has connected in advance.
+  std::uint32_t answers = 0;    // It has answered.
+
   counters::Volumes traffic_before{};  // Of `traffic`, when this peer began.
 };
 

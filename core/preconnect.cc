@@ -164,6 +164,23 @@ std::vector<Rank> partners(const Plan& plan, Rank rank, Rank size, std::span<con
   return {};
 }
 
+std::vector<Rank> partners_across(Rank place, Rank first, Rank second) {
+  CHECK(place < first + second);
+  const std::uint64_t rounds = std::max(first, second);
+  std::vector<Rank> result;
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    // Member i of the first group meets member (i + round) mod rounds of the second.
+    if (place < first) {
+      const std::uint64_t other = (place + round) % rounds;
+      if (other < second) result.push_back(first + static_cast<Rank>(other));
+    } else {
+      const std::uint64_t other = (place - first + rounds - round) % rounds;
+      if (other < first) result.push_back(static_cast<Rank>(other));
+    }
+  }
+  return result;
+}
+
 std::vector<std::vector<Pair>> rounds_of(std::span<const Pair> pairs) {
   std::vector<Pair> sorted(pairs.begin(), pairs.end());
   for (auto& [a, b] : sorted) {

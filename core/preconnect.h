@@ -41,6 +41,10 @@ Rank tournament_partner(Rank size, Rank round, Rank rank);
 std::vector<Rank> partners(const Plan& plan, Rank rank, Rank size, std::span<const Rank> node_of,
                            std::span<const Pair> pairs);
 
+// Each member of one group with each of another, in rounds. The places of the first group, `first`
+// of them, come before those of the second.
+std::vector<Rank> partners_across(Rank place, Rank first, Rank second);
+
 // Pairs as a list of rounds in which each rank appears at most once (greedy edge colouring, at most
 // 2 * the largest number of partners - 1 rounds). Deterministic: each process gets the same.
 std::vector<std::vector<Pair>> rounds_of(std::span<const Pair> pairs);

@@ -66,8 +66,24 @@ void Engine::on_message(Peer& from, std::span<const std::byte> head,
       if (!read_head(head, ack)) break;
       return on_ack(from, ack);
     }
+    case wire::Type::kGreet:
+    case wire::Type::kGreeted: {
+      wire::GreetHead greet;
+      if (!read_head(head, greet)) break;
+      return on_greet(from, greet);
+    }
   }
   drop(from, "unknown type or wrong head size");
+}
+
+void Engine::on_greet(Peer& from, const wire::GreetHead& head) {
+  if (head.type == wire::Type::kGreeted) {
+    ++from.answers;
+    return;
+  }
+  ++from.greetings;
+  const wire::GreetHead answer{wire::Type::kGreeted, {}};
+  send_control(from, std::as_bytes(std::span(&answer, 1)));
 }
 
 void Engine::drop(Peer&, const char*) { ++dropped_; }

@@ -159,6 +159,10 @@ Post Engine::post(Peer& peer, std::span<const std::byte> head, const DataView& d
   return peer.fabric->send(*peer.link, head, packed);
 }
 
+void Engine::greet(Peer& peer) {
+  send_control(peer, bytes_of(wire::GreetHead{wire::Type::kGreet, {}}));
+}
+
 void Engine::send_control(Peer& peer, std::span<const std::byte> head) {
   ensure_link(peer);
   if (peer.state == Peer::State::kFailed) return;

@@ -20,6 +20,8 @@ enum class Type : std::uint8_t {
   kData,        // Rendezvous, streamed: a fragment: DataHead + body.
   kFinished,    // Rendezvous: the receiver has all the data: AckHead.
   kMatched,     // A synchronous eager message was matched: AckHead.
+  kGreet,       // Connects before there is anything to send: GreetHead.
+  kGreeted,     // Answers it: GreetHead.
 };
 
 inline constexpr std::uint8_t kSynchronous = 1;  // flags: answer with kMatched.
@@ -91,6 +93,12 @@ struct AckHead {
   std::uint32_t sender_op;
 };
 static_assert(sizeof(AckHead) == 8);
+
+struct GreetHead {
+  Type type;
+  std::uint8_t reserved[7];
+};
+static_assert(sizeof(GreetHead) == 8);
 
 inline constexpr std::size_t kMaxHeadBytes = 48;
 

@@ -203,6 +203,8 @@ int bring_up() {
   the_runtime.spawned = std::make_unique<SpawnedJobs>();
   the_runtime.connect_timeout = config.text("TERN_CONNECT_TIMEOUT");
   the_runtime.name_directory = config.text("TERN_NAME_DIR");
+  the_runtime.peer_timeout_us = config.number("TERN_PEER_TIMEOUT") * 1000000;
+  the_runtime.verbose = config.number("TERN_VERBOSE") != 0;
   HostIdentity host = HostIdentity::read();
   if (const int error = add_fabrics(engine(), config, host); error != MPI_SUCCESS)
     return give_up(error);
@@ -241,6 +243,8 @@ int start_up(int thread_level) {
   the_runtime.was_initialized = true;
   entry_state.initialized.store(true, std::memory_order_release);
   const EntryGuard guard("MPI_Init");
+  std::vector<std::string> known;  // bring_up() has printed these warnings.
+  preconnect_world(Config::read(environ, known));
   return connect_to_parent();
 }
 

@@ -31,6 +31,15 @@ int MPIX_Comm_ispawn(const char* command, char* argv[], int maxprocs, MPI_Info i
                      MPI_Comm comm, MPI_Comm* intercomm, int array_of_errcodes[],
                      MPI_Request* request);
 
+/* --- Connecting before messages need it ---
+ *
+ * Connects all processes of comm with each other (of an intercommunicator: each with all of the
+ * other group), in an order in which nobody is asked by many at once. Call it in all of them, as a
+ * collective operation; it blocks. A process that is not heard of for TERN_PEER_TIMEOUT seconds is
+ * an error of comm's error handler where it was waited for; all that could be connected is.
+ */
+int MPIX_Comm_preconnect(MPI_Comm comm);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,6 +11,7 @@
 
 #include "core/engine.h"
 #include "mpi_api/object.h"
+#include "mpi_api/preconnect.h"
 #include "spawn/wireup.h"
 
 namespace tern::spawn {
@@ -33,6 +34,9 @@ struct Runtime {
   std::unique_ptr<spawn::NameService> names;  // nullptr until names are used.
   std::string connect_timeout;                // TERN_CONNECT_TIMEOUT
   std::string name_directory;                 // TERN_NAME_DIR
+  std::uint64_t peer_timeout_us = 0;          // TERN_PEER_TIMEOUT
+  bool verbose = false;                       // TERN_VERBOSE
+  Preconnected preconnected;
   Comm* world = nullptr;
   Comm* self = nullptr;
   int thread_level = MPI_THREAD_SINGLE;

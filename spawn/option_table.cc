@@ -133,6 +133,9 @@ class Table {
     flag("--envnone", raw_.local_none, "Pass no variables to this program");
     flag("--genvnone", raw_.global_none, "Pass no variables to all programs");
     flag("--envall,--genvall", raw_.inherit_all, "Pass all variables (default)");
+    text(
+        "--preconnect", raw_.preconnect, "PLAN",
+        "Connections made in MPI_Init: none, all, neighbors:K, nodes, file:PATH (TERN_PRECONNECT)");
   }
 
   void add_streams() {

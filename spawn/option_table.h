@@ -20,7 +20,7 @@ struct RawOptions {
   // Environment.
   Words exports;
   std::vector<std::pair<std::string, std::string>> local_set, global_set;
-  std::string local_list, global_list;
+  std::string local_list, global_list, preconnect;
   bool local_none = false, global_none = false, inherit_all = false;
   // Output and input.
   bool label_rank = false, label_job = false, timestamp = false, merge = false;

@@ -5,9 +5,14 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
 
 #include "core/format.h"
+#include "core/preconnect.h"
 #include "spawn/pmi1_line.h"
 
 namespace tern::spawn {
@@ -191,6 +196,29 @@ void read_output_directory(std::string_view text, OutputWish& output) {
   if (!are_qualifiers) return;
   output.directory_only = std::ranges::find(words, "nocopy") != words.end();
   output.directory_has_job = std::ranges::find(words, "nojobid") == words.end();
+}
+
+Problem read_preconnect(std::string_view text, EnvironmentWish& wish) {
+  preconnect::Plan plan;
+  std::string why;
+  if (!preconnect::parse_plan(text, plan, why)) return Problem::usage("--preconnect: " + why);
+  std::string value(text);
+  if (plan.kind == preconnect::Plan::Kind::kFile) {
+    std::error_code ignored;
+    const auto path = std::filesystem::absolute(plan.path, ignored);
+    std::ifstream file(path, std::ios::binary);
+    const std::string pairs{std::istreambuf_iterator<char>(file), {}};
+    if (!file) {
+      return Problem::usage(tern::format("--preconnect: {} cannot be read", plan.path));
+    }
+    std::vector<preconnect::Pair> any;
+    if (!preconnect::read_pairs(pairs, plan.path, INT32_MAX, any, why)) {
+      return Problem::usage("--preconnect: " + why);
+    }
+    value = "file:" + path.string();
+  }
+  wish.set.emplace_back("TERN_PRECONNECT", std::move(value));
+  return {};
 }
 
 Problem read_exports(std::string_view text, EnvironmentWish& wish) {

@@ -32,6 +32,9 @@ Problem read_output_kinds(std::string_view text, OutputWish& output);
 // --output-filename DIR[:nocopy][,nojobid].
 void read_output_directory(std::string_view text, OutputWish& output);
 
+// --preconnect PLAN: becomes TERN_PRECONNECT, with an absolute path, for ranks may run elsewhere.
+Problem read_preconnect(std::string_view text, EnvironmentWish& wish);
+
 // -x NAME[=VALUE],...
 Problem read_exports(std::string_view text, EnvironmentWish& wish);
 

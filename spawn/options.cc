@@ -145,6 +145,11 @@ Problem read_job(const RawOptions& raw, JobPlan& plan, EnvironmentWish& environm
     environment.inherit_only.push_back(std::move(name));
   }
   for (const auto& [name, value] : raw.global_set) environment.set.emplace_back(name, value);
+  if (!raw.preconnect.empty()) {
+    if (Problem problem = read_preconnect(raw.preconnect, environment); problem.has()) {
+      return problem;
+    }
+  }
   if (!raw.errhandler.empty()) plan.initial_errhandler = raw.errhandler;
   Steps steps;
   steps.for_each(raw.exports, [&](auto& text) { return read_exports(text, environment); })

@@ -4,8 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -92,6 +95,31 @@ TEST(Options, ExportsPassSetAndMatch) {
   EXPECT_THAT(wish.inherit_extra, ElementsAre("A", "B", "OMP_*"));
   EXPECT_THAT(wish.set, ElementsAre(Pair("C", "1,2")));
   EXPECT_THAT(bad({"-x", "=1", "a"}), HasSubstr("-x"));
+}
+
+TEST(Options, ConnectionsInAdvanceAreAVariableOfAllRanks) {
+  for (const char* plan : {"all", "neighbors:2", "nodes", "none"}) {
+    EXPECT_THAT(good({"-preconnect", plan, "a", ":", "b"}).apps[1].environment.set,
+                ElementsAre(Pair("TERN_PRECONNECT", plan)));
+  }
+  for (const char* wrong : {"some", "neighbors", "neighbors:0", "file:", "all:2"}) {
+    EXPECT_THAT(bad({"--preconnect", wrong, "a"}),
+                AllOf(HasSubstr("--preconnect"), HasSubstr(wrong)));
+  }
+  EXPECT_THAT(bad({"--preconnect", "file:not/there", "a"}), HasSubstr("not/there cannot be read"));
+}
+
+// The ranks may run in another directory than mpiexec.
+TEST(Options, ThePairsToConnectAreReadBeforeAnythingStarts) {
+  const std::string path = ::testing::TempDir() + "tern_pairs_" + std::to_string(::getpid());
+  std::ofstream(path) << "tern-pairs 1 4\n0 3\n";
+  const std::string relative = std::filesystem::relative(path).string();
+  EXPECT_THAT(
+      good({"--preconnect", "file:" + relative, "a"}).apps[0].environment.set,
+      ElementsAre(Pair("TERN_PRECONNECT", "file:" + std::filesystem::absolute(relative).string())));
+  std::ofstream(path) << "tern-pairs 1 4\n0 4\n";
+  EXPECT_THAT(bad({"--preconnect", "file:" + path, "a"}), HasSubstr(path + ":2: rank 4"));
+  ::unlink(path.c_str());
 }
 
 TEST(Options, ListsOfVariables) {

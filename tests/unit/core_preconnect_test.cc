@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "core/preconnect.h"
@@ -218,6 +219,39 @@ TEST(Preconnect, WalkDialsItsSideWithABound) {
   EXPECT_FALSE(walk.done());
   walk.finished();
   EXPECT_TRUE(walk.done());
+}
+
+// Two groups: each with all of the other, nobody twice in a round, and walks that end.
+TEST(Preconnect, GroupsMeetAcross) {
+  for (Rank first = 1; first <= 9; ++first) {
+    for (Rank second = 1; second <= 9; ++second) {
+      const Rank size = first + second;
+      std::vector<Walk> walks;
+      std::vector<Rank> at(size, size);
+      for (Rank place = 0; place < size; ++place) {
+        std::vector<Rank> all = partners_across(place, first, second);
+        walks.emplace_back(all, place, 1);
+        std::sort(all.begin(), all.end());
+        std::vector<Rank> expected(place < first ? second : first);
+        std::iota(expected.begin(), expected.end(), place < first ? first : 0);
+        EXPECT_EQ(all, expected) << place << " of " << first << " and " << second;
+      }
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (Rank place = 0; place < size; ++place) {
+          bool dial = false;
+          moved |= walks[place].next(at[place], dial);
+          const Rank other = at[place];
+          if (other == size || at[other] != place) continue;
+          walks[place].finished();
+          walks[other].finished();
+          at[place] = at[other] = size;
+          moved = true;
+        }
+      }
+      for (const Walk& walk : walks) EXPECT_TRUE(walk.done()) << first << " and " << second;
+    }
+  }
 }
 
 // Everybody walks with one partner at a time, and a pair is finished when both ends are at it: that

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Connecting in advance, seen from the outside: preconnect.cc says how much shared memory each rank has mapped.
+
+  preconnect_test.py --mpiexec MPIEXEC --program PRECONNECT
+"""
+
+import argparse
+import collections
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+LIMIT_S = 60 * int(os.environ.get("TERN_TEST_SLOWNESS", "1"))
+OWN_SEGMENTS = 1  # The inbox.
+SEGMENTS_PER_PEER = 3
+OPTIONS = argparse.Namespace()
+
+
+def run(*words, cwd=None, **environment):
+    """(exit code, stdout, stderr) of mpiexec."""
+    drop = ("TERN_PRECONNECT", "TERN_VERBOSE", "TERN_JOB_", "PMI_")
+    own = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+    job = subprocess.run([OPTIONS.mpiexec, *map(str, words)], capture_output=True, text=True, errors="replace",
+                         stdin=subprocess.DEVNULL, timeout=LIMIT_S, env={**own, **environment}, cwd=cwd)
+    return job.returncode, job.stdout, job.stderr
+
+
+def steps(output):
+    """{step: {rank: number of peers that are connected}}."""
+    found = collections.defaultdict(dict)
+    for line in output.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0].isdigit():
+            mapped = int(words[2]) - OWN_SEGMENTS
+            found[words[1]][int(words[0])] = mapped / SEGMENTS_PER_PEER
+    return found
+
+
+class PreconnectTest(unittest.TestCase):
+    def steps_of(self, ranks, program_step, *options, **more):
+        code, out, err = run(*options, "-n", ranks, OPTIONS.program, program_step, **more)
+        self.assertEqual((code, err), (0, ""), out + err)
+        return steps(out)
+
+    def expect_partners(self, ranks, plan, expected, *options, **more):
+        """expected: by rank, with how many others it is connected after MPI_Init."""
+        found = self.steps_of(ranks, "init", *options, **more)
+        self.assertEqual(found["init"], dict(enumerate(expected)), plan)
+
+    def test_plans_connect_whom_they_say(self):
+        ring = lambda ranks, k: [min(2 * k, ranks - 1)] * ranks
+        for ranks in (1, 2, 5):
+            for plan, expected in (("none", [0] * ranks), ("all", [ranks - 1] * ranks),
+                                   ("neighbors:1", ring(ranks, 1)), ("neighbors:9", ring(ranks, 9)),
+                                   ("nodes", [ranks - 1] + [min(1, ranks - 1)] * (ranks - 1))):
+                self.expect_partners(ranks, plan, expected, TERN_PRECONNECT=plan)
+        self.expect_partners(4, "option", [3] * 4, "--preconnect", "all")
+
+    def test_communicators_are_connected_without_messages(self):
+        for ranks in (1, 2, 5):
+            found = self.steps_of(ranks, "segments")
+            everybody = {rank: ranks - 1 for rank in range(ranks)}
+            self.assertEqual(found["across"], everybody)
+            self.assertEqual(found["end"], everybody)
+
+    def test_pairs_of_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "pairs")
+            path.write_text("tern-pairs 1 8\n0 3\n3 1 17 4000\n1 0 # twice\n0 1\n6 7\n")
+            self.expect_partners(4, "file", [2, 2, 0, 2], "--preconnect", f"file:{path}")
+            # The ranks run in another directory than mpiexec.
+            self.expect_partners(4, "file", [2, 2, 0, 2], "--preconnect", "file:pairs", "-wdir", "/", cwd=folder)
+
+    def test_says_on_request_what_it_cost(self):
+        code, _, err = run("-n", 3, OPTIONS.program, "ring", TERN_PRECONNECT="all", TERN_VERBOSE="1")
+        self.assertEqual(code, 0, err)
+        lines = [line for line in err.splitlines() if "TERN_PRECONNECT=all" in line]
+        self.assertEqual(len(lines), 1, err)
+        self.assertRegex(lines[0], r"connected with 2 processes in [0-9.]+ ms; it sent [1-9]\d* bytes .* [1-9]\d* bytes")
+
+    def test_what_cannot_be_followed_is_a_warning(self):
+        for plan, text in (("everybody", "allowed: none, all"), ("file:/not/there", "/not/there cannot be read")):
+            code, _, err = run("-n", 2, OPTIONS.program, "ring", TERN_PRECONNECT=plan)
+            self.assertEqual(code, 0, err)
+            self.assertIn(text, err)
+        code, _, err = run("--preconnect", "everybody", "-n", 2, OPTIONS.program)
+        self.assertEqual(code, 2)
+        self.assertIn("allowed: none, all", err)
+
+    def test_a_partner_that_takes_no_part_is_not_waited_for_for_ever(self):
+        code, _, err = run("-n", 1, "-env", "TERN_PRECONNECT", "none", OPTIONS.program, "ring", ":",
+                           "-n", 2, "-env", "TERN_PRECONNECT", "all", OPTIONS.program, "ring", TERN_PEER_TIMEOUT="1")
+        self.assertEqual(code, 0, err)
+        for rank in (1, 2):  # With rank 0, and perhaps with one that a busy machine has started too late.
+            self.assertRegex(err, f"rank {rank} could not connect with rank [0-2]")
+        self.assertEqual(err.count("\n"), 2, err)
+
+    def test_an_absent_process_is_an_error_of_the_function(self):
+        code, out, err = run("-n", 3, OPTIONS.program, "absent", TERN_PEER_TIMEOUT="1")
+        self.assertEqual((code, err), (0, ""), out + err)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mpiexec", required=True)
+    parser.add_argument("--program", required=True)
+    _, rest = parser.parse_known_args(namespace=OPTIONS)
+    unittest.main(argv=[sys.argv[0], *rest])
+
+
+if __name__ == "__main__":
+    main()
