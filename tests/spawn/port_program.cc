@@ -245,6 +245,7 @@ void survive(char** arguments) {
   }
   exchange(inter, 10);
   MPI_Comm_set_errhandler(inter, MPI_ERRORS_RETURN);
+  MPI_Barrier(inter);  // Nobody ends before everybody can bear it.
   say("connected");
   const std::string how = arguments[2];
   int error = MPI_SUCCESS;
