@@ -39,8 +39,8 @@ struct Launched {
 
 int read_command(const char* program, char* const* arguments, int maxprocs, MPI_Info info_handle,
                  SpawnWish& wish) {
-  if (maxprocs < 0 || wish.processes_max > INT_MAX - maxprocs) {
-    return fail(MPI_ERR_ARG, "argument `maxprocs` is {}; allowed are 0 and more", maxprocs);
+  if (maxprocs < 1 || wish.processes_max > INT_MAX - maxprocs) {
+    return fail(MPI_ERR_ARG, "argument `maxprocs` is {}; allowed are 1 and more", maxprocs);
   }
   if (program == nullptr || *program == '\0') {
     return fail(MPI_ERR_ARG, "argument `command` is {}; allowed is the name of a program",

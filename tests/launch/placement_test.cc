@@ -10,6 +10,7 @@
 
 #include "spawn/machine.h"
 #include "spawn/option_values.h"
+#include "tests/launch/made_up_machine.h"
 #include "tests/unit/seed.h"
 
 namespace tern::spawn {
@@ -19,39 +20,6 @@ using test::Random;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-// Sockets of cores of hardware threads; one NUMA node and L3 per socket. The kernel numbers the
-// second threads of all cores after the first ones, as it does on real machines.
-Machine make_machine(int sockets, int cores_per_socket, int threads_per_core) {
-  Machine machine;
-  const int cores = sockets * cores_per_socket;
-  for (int core = 0; core < cores; ++core) {
-    for (int thread = 0; thread < threads_per_core; ++thread) {
-      Cpu& cpu = machine.cpus.emplace_back();
-      cpu.os_index = core + thread * cores;
-      const auto set = [&cpu](Level level, int unit) {
-        cpu.unit[static_cast<std::size_t>(level)] = unit;
-      };
-      set(Level::kHwThread, core * threads_per_core + thread);
-      for (const Level level : {Level::kCore, Level::kL1, Level::kL2}) set(level, core);
-      for (const Level level : {Level::kL3, Level::kNuma, Level::kSocket}) {
-        set(level, core / cores_per_socket);
-      }
-    }
-  }
-  return machine;
-}
-
-// The CPU lists of all ranks, as text.
-std::vector<std::string> lists(const Machine& machine, int ranks, const PlacementWish& wish) {
-  std::vector<CpuSet> sets;
-  const Problem problem = place(machine, ranks, wish, sets);
-  if (problem.has()) return {"problem: " + problem.text};
-  EXPECT_EQ(sets.size(), static_cast<std::size_t>(ranks));
-  std::vector<std::string> text;
-  for (const CpuSet& set : sets) text.push_back(format_cpu_list(set));
-  return text;
-}
 
 PlacementWish wish(const char* bind, const char* map = "", const char* rank_by = "") {
   PlacementWish result;

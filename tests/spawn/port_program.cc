@@ -476,6 +476,7 @@ void root(char**) {
   };
   spawn("spawn null", nullptr, 1, MPI_INFO_NULL);
   spawn("spawn count", name, here ? -3 : 1, MPI_INFO_NULL);
+  spawn("spawn none", name, here ? 0 : 1, MPI_INFO_NULL);
   spawn("spawn info", name, 1, stale);
   const auto multiple = [&](const char* what, int count, char** commands, const MPI_Info* all) {
     say(me + what + " " +

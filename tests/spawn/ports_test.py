@@ -158,7 +158,7 @@ class Refusals(JobsTest):
         self.told_to_all("root", (
             ("accept null", "MPI_ERR_ARG"), ("connect null", "MPI_ERR_ARG"), ("connect info", "MPI_ERR_INFO"),
             ("connect value", "MPI_ERR_INFO_VALUE"), ("spawn null", "MPI_ERR_ARG"),
-            ("spawn count", "MPI_ERR_ARG"), ("spawn info", "MPI_ERR_INFO"), ("multiple none", "MPI_ERR_ARG"),
+            ("spawn count", "MPI_ERR_ARG"), ("spawn none", "MPI_ERR_ARG"), ("spawn info", "MPI_ERR_INFO"), ("multiple none", "MPI_ERR_ARG"),
             ("multiple null", "MPI_ERR_ARG"), ("multiple second", "MPI_ERR_ARG"),
             ("multiple info", "MPI_ERR_INFO")))
 
