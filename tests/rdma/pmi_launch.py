@@ -51,11 +51,11 @@ class Job:
         local = self.hosts[rank] == socket.gethostname()
         subprocess.run(([] if local else ["on", self.hosts[rank]]) + command, check=True)
 
-    def wait_for(self, text, timeout_s):
-        """Until a rank has printed the text."""
+    def wait_for(self, text, timeout_s, rank=None):
+        """Until a rank, or the one given, has printed the text."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
-            if any(text in output for output in self.output):
+            if any(text in output for output in (self.output if rank is None else self.output[rank:rank + 1])):
                 return True
             time.sleep(0.05)
         return False

@@ -1,16 +1,21 @@
 // survive.cc - traffic whose every byte is checked, for as long as asked, while somebody breaks the
-// network. Usage: survive SECONDS [expect-loss|pause]
+// network. Usage: survive SECONDS [WORD...]
 //
-// Rounds of exchanges between all pairs, with sizes of every protocol. With expect-loss the program
-// succeeds when a peer is lost: the error must be returned (not raised otherwise, not a hang), and
-// its text is printed. With pause it waits between MPI_Init ("initialized") and its first message.
-// Prints "running" when all are connected.
+// Rounds of exchanges between all pairs, with sizes of every protocol. Prints "running" when all
+// are connected. Words:
+//   expect-loss   it succeeds when a peer is lost: the error must be returned (not raised
+//                 otherwise, not a hang); its text is printed
+//   may-lose      it succeeds either way
+//   pause         it waits between MPI_Init ("initialized") and its first message
+//   eager, large  only messages that are copied, only such that are read by their receiver
+//   listen        after the first round the last rank computes, and all others wait for its message
 #include <mpi.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <vector>
 
 namespace {
@@ -75,6 +80,20 @@ bool exchange(std::size_t length) {
   return true;
 }
 
+// The last rank does nothing for `seconds`, the others wait for it.
+bool listen(double seconds) {
+  int word = 0;
+  if (rank < size - 1) {
+    return check(MPI_Recv(&word, 1, MPI_INT, size - 1, 6, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+                 "MPI_Recv");
+  }
+  sleep(static_cast<unsigned>(seconds));
+  bool ok = true;
+  for (int peer = 0; peer < size - 1 && ok; ++peer)
+    ok = check(MPI_Send(&word, 1, MPI_INT, peer, 6, MPI_COMM_WORLD), "MPI_Send");
+  return ok;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -83,13 +102,24 @@ int main(int argc, char** argv) {
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1;
-  const bool expect_loss = argc > 2 && std::strcmp(argv[2], "expect-loss") == 0;
-  if (argc > 2 && std::strcmp(argv[2], "pause") == 0) {
+  const auto told = [&](const char* word) {
+    for (int i = 2; i < argc; ++i) {
+      if (std::strcmp(argv[i], word) == 0) return true;
+    }
+    return false;
+  };
+  const bool expect_loss = told("expect-loss");
+  if (told("pause")) {
     std::printf("initialized\n");
     std::fflush(stdout);
-    sleep(8);
+    sleep(6);
   }
-  const std::size_t sizes[] = {0, 8, 200, 4000, 9000, 16384, 60000, 400000};
+  constexpr std::size_t kSizes[] = {0, 8, 200, 4000, 9000, 16384, 60000, 400000, 3000000};
+  constexpr std::size_t kEager = 6;
+  const std::span all(kSizes);
+  const auto sizes = told("eager")   ? all.first(kEager)
+                     : told("large") ? all.subspan(kEager)
+                                     : all.first(all.size() - 1);
   const double end = MPI_Wtime() + seconds;
   bool ok = true;
   for (int go_on = 1; go_on != 0 && ok;) {
@@ -99,12 +129,13 @@ int main(int argc, char** argv) {
       std::printf("running\n");
       std::fflush(stdout);
     }
-    go_on = MPI_Wtime() < end ? 1 : 0;
-    ok = check(MPI_Bcast(&go_on, 1, MPI_INT, 0, MPI_COMM_WORLD), "MPI_Bcast");
+    if (told("listen")) ok = listen(seconds);
+    go_on = ok && MPI_Wtime() < end ? 1 : 0;
+    ok = ok && check(MPI_Bcast(&go_on, 1, MPI_INT, 0, MPI_COMM_WORLD), "MPI_Bcast");
   }
   if (!ok) {
     std::fflush(stdout);
-    std::_Exit(expect_loss ? 0 : 4);  // There is nobody left to finalize with.
+    std::_Exit(expect_loss || told("may-lose") ? 0 : 4);  // There is nobody left to finalize with.
   }
   std::printf("rank %d: %llu rounds, %llu bytes, all right\n", rank, rounds, bytes);
   MPI_Finalize();
