@@ -43,6 +43,14 @@ constexpr Variable kVariables[] = {
      "Connections made in MPI_Init, before they are needed: all pairs of ranks; neighbors:K, the K "
      "ranks on either side; nodes, one rank of each host with those of the others and each with "
      "the one of its host; file:PATH, the pairs that TERN_CONNECTIONS_OUT has written; or none."},
+    {"TERN_REGISTRATION_CACHE", Kind::kBool, "1",
+     "Keep the memory of large messages registered with RDMA devices between uses, as long as the "
+     "process's memory can be watched (UCX's memory hooks); 0: register for each message."},
+    {"TERN_REGISTRATION_MAX", Kind::kBytes, "1g",
+     "Memory that is kept registered at most; what was used least recently goes first."},
+    {"TERN_REGISTRATION_CHECK", Kind::kBool, "0",
+     "Compare memory that is registered already with what is at its address now, and say so when "
+     "it is not the same; needs CAP_SYS_ADMIN."},
     {"TERN_SPIN_US", Kind::kText, "auto",
      "Microseconds that a waiting rank polls before it yields its core; auto: 200, and 0 when the "
      "host "

@@ -58,6 +58,9 @@ verbs::VerbsOptions verbs_options(const Config& config) {
   options.connect_thread = config.flag("TERN_CONNECT_THREAD");
   options.peer_timeout_s = static_cast<double>(config.number("TERN_PEER_TIMEOUT"));
   options.connections_max = config.number("TERN_MAX_CONNECTIONS");
+  options.registration.hooks = config.flag("TERN_REGISTRATION_CACHE");
+  options.registration.bytes_max = config.number("TERN_REGISTRATION_MAX");
+  options.registration.self_check = config.flag("TERN_REGISTRATION_CHECK");
   return options;
 }
 

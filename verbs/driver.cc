@@ -31,7 +31,7 @@ bool VerbsFabric::open_queues(std::string& why) {
     fcntl(channel_->fd, F_SETFL, O_NONBLOCK);
     poke();  // The service thread watches it from now on.
   }
-  if (registrar_ == nullptr) {
+  if (receive_slots_ == nullptr) {
     const auto device_writes = IBV_ACCESS_LOCAL_WRITE;
     receive_slots_ =
         std::make_unique<SlotPool>(table_, pd_, kSlotBytes, kReceivesPerChunk, device_writes);
@@ -41,7 +41,6 @@ bool VerbsFabric::open_queues(std::string& why) {
         std::make_unique<SlotPool>(table_, pd_, kSlotBytes, kLargeSlotsPerChunk, device_writes);
     mailboxes_ = std::make_unique<SlotPool>(table_, pd_, kMailboxBytes, kMailboxesPerChunk,
                                             device_writes | IBV_ACCESS_REMOTE_WRITE);
-    registrar_ = std::make_unique<VerbsRegistrar>(table_, pd_);
   }
   if (cq_ == nullptr) {
     constexpr int kEntriesFirst = 128;  // Enough for the first connection.

@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "core/format.h"
 #include "verbs/constants.h"
+#include "verbs/memory_hooks.h"
 
 namespace tern::verbs {
 namespace {
@@ -85,7 +86,9 @@ VerbsFabric::~VerbsFabric() {
     fail_reads(*link);
     if (signal_ != nullptr) signal_->forget(link->route);
   }
-  for (Region* const region : exposed_) registrar_->release(*region);
+  for (Region* const region : exposed_) memory_->release(*region);
+  if (memory_ != nullptr) unwatch_memory(*memory_);
+  memory_.reset();
   if (srq_ != nullptr) table_.destroy_srq(srq_);
   if (cq_ != nullptr) table_.destroy_cq(cq_);
   if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
@@ -168,7 +171,7 @@ void* VerbsFabric::expose(std::span<const std::byte> memory, std::uint64_t& key)
   const Turnstile::Owner inside(turnstile_);
   std::string why;
   if (!open_queues(why)) return nullptr;
-  Region* const region = registrar_->acquire(memory, why);
+  Region* const region = this->memory().acquire(memory.data(), memory.size(), why);
   if (region == nullptr) return nullptr;
   key = region->remote_key;
   exposed_.insert(region);
@@ -179,7 +182,22 @@ void VerbsFabric::conceal(void* exposure) {
   const Turnstile::Owner inside(turnstile_);
   auto* const region = static_cast<Region*>(exposure);
   exposed_.erase(region);
-  registrar_->release(*region);
+  memory_->release(*region);
+}
+
+// The hooks cost a library of some size: it is loaded by those who send large messages.
+RegistrationCache& VerbsFabric::memory() {
+  if (memory_ != nullptr) return *memory_;
+  RegistrationOptions options = options_.registration;
+  options.self_check = options.self_check && VerbsRegistrar::may_see_frames();
+  registrar_ = std::make_unique<VerbsRegistrar>(table_, pd_, options.self_check);
+  memory_ = std::make_unique<RegistrationCache>(options, *registrar_);
+  std::string why;
+  if (options.hooks && !watch_memory(*memory_, why)) {
+    options.hooks = false;  // Right, and slower: nothing is kept.
+    memory_ = std::make_unique<RegistrationCache>(options, *registrar_);
+  }
+  return *memory_;
 }
 
 int VerbsFabric::poll(FabricSink& sink) {

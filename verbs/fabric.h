@@ -44,6 +44,7 @@ struct VerbsOptions {
   bool connect_thread = true;       // TERN_CONNECT_THREAD
   double peer_timeout_s = 60;       // TERN_PEER_TIMEOUT
   std::size_t connections_max = 0;  // TERN_MAX_CONNECTIONS
+  RegistrationOptions registration;
 };
 
 class VerbsFabric final : public Fabric, private connect::Driver {
@@ -71,6 +72,9 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   const Port& port() const { return *port_; }
   const connect::Counters& counters() const { return connector_->counters(); }
+  RegistrationCache::Counters registrations() const {
+    return memory_ != nullptr ? memory_->counters() : RegistrationCache::Counters{};
+  }
   // For tests: breaks the link's queue pair as a failing network would.
   bool break_link(Link& link);
 
@@ -96,6 +100,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   // --- set-up of what queue pairs share (driver.cc) ---
   bool open_queues(std::string& why);
+  RegistrationCache& memory();
   bool make_room_for_window(std::uint32_t window);
   bool make_room_for_completions(std::uint32_t more);
   bool make_qp(VerbsLink& link);
@@ -175,6 +180,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::unique_ptr<SlotPool> mailboxes_;
   replay::BufferBudget budget_{0};
   std::unique_ptr<VerbsRegistrar> registrar_;
+  std::unique_ptr<RegistrationCache> memory_;  // From the first large message on.
   std::uint32_t inline_bytes_ = 0;
   std::array<ibv_recv_wr, kReturnBatch> returned_ = {};  // Receive slots to be posted again.
   std::array<ibv_sge, kReturnBatch> returned_pieces_ = {};

@@ -16,10 +16,10 @@ Post VerbsFabric::get(Link& from, std::byte* to, RemoteSpan source, std::size_t 
   if (link.state() == connect::State::kFailed) return Post::kPeerDown;
   std::string why;
   if (!open_queues(why)) return Post::kNoCredit;
-  Region* const region = registrar_->acquire({to, size}, why);
+  Region* const region = memory().acquire(to, size, why);
   ReadJob* const job = region != nullptr ? read_jobs_.get() : nullptr;
   if (job == nullptr) {
-    if (region != nullptr) registrar_->release(*region);
+    if (region != nullptr) memory_->release(*region);
     return Post::kNoCredit;  // The sender will send it by pieces.
   }
   *job = ReadJob{};
@@ -84,7 +84,7 @@ void VerbsFabric::on_read(FabricSink& sink, VerbsLink& link) {
 
 void VerbsFabric::end_read(VerbsLink& link, ReadJob& job) {
   link.reads.remove(job);
-  registrar_->release(*job.region);
+  memory_->release(*job.region);
   read_jobs_.put(&job);
 }
 

@@ -1,11 +1,13 @@
-// verbs/registrar.h - registers user memory for transfers that the device makes by itself.
+// verbs/registrar.h - registers user memory for transfers that the device makes by itself; used
+// through core/registration.h.
 //
-// Each use registers and each end of one deregisters: memory that the program frees and gets again
-// can never be mistaken for what it was before. Threading: one thread at a time.
+// For the cache's self-check it remembers which page frames it has registered and compares them
+// with those that are there now. Only a privileged process may see these (CAP_SYS_ADMIN).
+// Threading: one thread at a time. Failure: a sentence for people.
 #pragma once
-#include <memory>
-#include <span>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "core/registration.h"
 #include "verbs/table.h"
@@ -14,19 +16,20 @@ namespace tern::verbs {
 
 class VerbsRegistrar final : public Registrar {
  public:
-  VerbsRegistrar(const IbvTable& table, ibv_pd* pd) : table_(table), pd_(pd) {}
+  VerbsRegistrar(const IbvTable& table, ibv_pd* pd, bool remember_frames)
+      : table_(table), pd_(pd), remembers_(remember_frames) {}
   bool add(Region& region, std::string& why) override;
   void remove(Region& region) override;
-  // Whether the pages are still those that were registered cannot be asked of a device.
-  bool is_current(const Region&) override { return true; }
+  bool is_current(const Region& region) override;
 
-  // A registration of exactly this memory; nullptr with a reason.
-  Region* acquire(std::span<const std::byte> memory, std::string& why);
-  void release(Region& region);
+  static bool may_see_frames();
 
  private:
+  using Frames = std::vector<std::uint64_t>;
   const IbvTable& table_;
   ibv_pd* pd_;
+  bool remembers_;
+  std::unordered_map<const void*, Frames> frames_;  // By handle.
 };
 
 }  // namespace tern::verbs

@@ -96,8 +96,8 @@ def mpi_across_hosts_more():
 
 
 @check
-def queue_pairs_forced_into_error():
-    """With messages and reads under way, again and again, within one host."""
+def broken_queue_pairs_and_replaced_memory():
+    """Queue pairs forced into error under messages and reads; memory unmapped and mapped again between reads."""
     output = run([f"{BUILD}/tests/unit/bin/unit_verbs_fabric", "--gtest_filter=*RealDevice*"], 120)
     require("[       OK ]" in output and "SKIPPED" not in output, "nothing was tested although there is a device", output)
 

@@ -1,7 +1,11 @@
 // The verbs fabric on devices made of memory (fake_verbs.h): connecting, replaying, running out of
 // everything. fabric_conformance_test.cc runs the contract of fabrics over them, too.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -218,6 +222,114 @@ TEST_F(VerbsFabricTest, BrokenQueuePairsOfARealDeviceLoseNothing) {
   const verbs::IbvTable* const table = verbs::load_ibv(why);
   if (table == nullptr) GTEST_SKIP() << why;
   exchange_over_broken_queue_pairs(*table, 400);
+}
+
+// Memory that b exposes and a reads, mapped at an address of its own.
+class ExposedMemory {
+ public:
+  ExposedMemory() : memory_(map(nullptr)) {}
+  ~ExposedMemory() { munmap(memory_, kBytes); }
+  ExposedMemory(const ExposedMemory&) = delete;
+  ExposedMemory& operator=(const ExposedMemory&) = delete;
+
+  void fill(int value) { std::memset(memory_, value, kBytes); }
+  // Other memory takes the place of this one.
+  void replace() {
+    munmap(memory_, kBytes);
+    memory_ = map(memory_);
+  }
+  // The same, unseen by whoever watches the C library.
+  void replace_secretly() {
+    syscall(SYS_munmap, memory_, kBytes);
+    memory_ = reinterpret_cast<std::byte*>(
+        syscall(SYS_mmap, memory_, kBytes, kProtection, kFlags | MAP_FIXED_NOREPLACE, -1, 0));
+  }
+  // What a gets of it; -1: not the same everywhere.
+  int read(Process& a, Process& b) {
+    std::uint64_t key = 0;
+    void* const exposure = b.fabric->expose({memory_, kBytes}, key);
+    if (exposure == nullptr) return -1;
+    std::vector<std::byte> target(kBytes);
+    const std::size_t before = a.completed.size();
+    const auto op = static_cast<std::uint32_t>(before);
+    EXPECT_EQ(a.fabric->get(*a.contacts[1].link, target.data(),
+                            {reinterpret_cast<std::uint64_t>(memory_), key}, kBytes, op),
+              Post::kPending);
+    EXPECT_TRUE(wait_for([&] { return a.completed.size() > before; }, {&a, &b}));
+    b.fabric->conceal(exposure);
+    const bool same = std::ranges::all_of(target, [&](auto byte) { return byte == target[0]; });
+    return a.completed[op] && same ? static_cast<int>(target[0]) : -1;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 64 * 4096;
+  static constexpr int kProtection = PROT_READ | PROT_WRITE;
+  static constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  static std::byte* map(void* where) {
+    void* const memory = mmap(where, kBytes, kProtection,
+                              kFlags | (where != nullptr ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    EXPECT_TRUE(memory != MAP_FAILED && (where == nullptr || memory == where));
+    return static_cast<std::byte*>(memory);
+  }
+  std::byte* memory_;
+};
+
+// Registered once, again when other memory has come to its place, and for each use without a cache.
+void read_replaced_memory(const verbs::IbvTable& table) {
+  Random random(9);
+  for (const bool cached : {true, false}) {
+    Process a(0), b(1);
+    std::string why;
+    verbs::VerbsOptions options = options_with(true);
+    options.registration.hooks = cached;
+    ASSERT_TRUE(b.start(options, why, table)) << why;
+    options.registration.hooks = false;
+    ASSERT_TRUE(a.start(options, why, table)) << why;
+    ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+    ExposedMemory memory;
+    for (int value = 1; value < 20; value += 2) {
+      memory.fill(value);
+      EXPECT_EQ(memory.read(a, b), value);
+      memory.fill(value + 1);
+      EXPECT_EQ(memory.read(a, b), value + 1);
+      memory.replace();
+    }
+    const RegistrationCache::Counters counters = b.fabric->registrations();
+#if defined(__SANITIZE_THREAD__)
+    EXPECT_EQ(counters.hits, 0U) << "memory cannot be watched, so nothing may be kept";
+#else
+    EXPECT_EQ(counters.hits, cached ? 10U : 0U);
+    EXPECT_EQ(counters.registered, cached ? 10U : 20U);
+#endif
+  }
+}
+
+TEST_F(VerbsFabricTest, MemoryStaysRegisteredUntilItIsReplaced) {
+  read_replaced_memory(test::fake_verbs());
+}
+
+TEST_F(VerbsFabricTest, MemoryThatIsReplacedOnARealDevice) {
+  std::string why;
+  const verbs::IbvTable* const table = verbs::load_ibv(why);
+  if (table == nullptr) GTEST_SKIP() << why;
+  read_replaced_memory(*table);
+
+  // What the hooks do not see is found by the self-check.
+  if (!verbs::VerbsRegistrar::may_see_frames()) return;
+  Random random(10);
+  Process a(0), b(1);
+  verbs::VerbsOptions options = options_with(true);
+  ASSERT_TRUE(a.start(options, why, *table)) << why;
+  options.registration.self_check = true;
+  ASSERT_TRUE(b.start(options, why, *table)) << why;
+  ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+  ExposedMemory memory;
+  memory.fill(1);
+  EXPECT_EQ(memory.read(a, b), 1);
+  memory.replace_secretly();
+  memory.fill(2);
+  EXPECT_EQ(memory.read(a, b), 2);
+  EXPECT_EQ(b.fabric->registrations().stale, 1U);
 }
 
 // While the network is down each request that is sent breaks the queue pair for signalling, too.
