@@ -51,6 +51,12 @@ constexpr Variable kVariables[] = {
     {"TERN_REGISTRATION_CHECK", Kind::kBool, "0",
      "Compare memory that is registered already with what is at its address now, and say so when "
      "it is not the same; needs CAP_SYS_ADMIN."},
+    {"TERN_REPORT", Kind::kBool, "0",
+     "Print at MPI_Finalize, once per job, which fabric each pair of ranks used, why it was no "
+     "other one, and what went over it."},
+    {"TERN_CONNECTIONS_OUT", Kind::kText, "",
+     "File to which rank 0 writes at MPI_Finalize which pairs of ranks have exchanged messages, "
+     "for TERN_PRECONNECT=file:PATH."},
     {"TERN_SPIN_US", Kind::kText, "auto",
      "Microseconds that a waiting rank polls before it yields its core; auto: 200, and 0 when the "
      "host "

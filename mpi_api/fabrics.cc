@@ -86,7 +86,8 @@ FabricReport report_verbs(const Config& config) {
 
 }  // namespace
 
-int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host) {
+int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host,
+                std::string* refused) {
   std::string reasons;
   int error = MPI_SUCCESS;
   int added = 0;
@@ -115,6 +116,11 @@ int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host) 
   if (error == MPI_SUCCESS && added == 0) {
     error = fail(MPI_ERR_OTHER, "no fabric of TERN_FABRIC can be used here ({})", reasons);
   }
+  for (const std::string_view name : {kShm, kVerbs}) {
+    if (lists(config, name)) continue;
+    reasons += format("{}{}: TERN_FABRIC does not list it", reasons.empty() ? "" : "; ", name);
+  }
+  if (refused != nullptr) *refused = reasons;
   return error;
 }
 

@@ -9,8 +9,10 @@
 
 namespace tern::mpi {
 
-// Adds the fabrics that TERN_FABRIC lists to the engine. Returns an MPI error class.
-int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host);
+// Adds the fabrics that TERN_FABRIC lists to the engine. Returns an MPI error class. `refused` gets
+// the reasons why the other fabrics of this build are not there.
+int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host,
+                std::string* refused = nullptr);
 
 struct FabricReport {
   std::string name;

@@ -206,7 +206,8 @@ int bring_up() {
   the_runtime.peer_timeout_us = config.number("TERN_PEER_TIMEOUT") * 1000000;
   the_runtime.verbose = config.number("TERN_VERBOSE") != 0;
   HostIdentity host = HostIdentity::read();
-  if (const int error = add_fabrics(engine(), config, host); error != MPI_SUCCESS)
+  the_runtime.report = read_report_wish(config);
+  if (const int error = add_fabrics(engine(), config, host, &the_runtime.report.refused))
     return give_up(error);
   const std::string card = engine().make_card(std::move(host)).encode();
   if (the_runtime.wireup->put_card(std::as_bytes(std::span(card)))) {
@@ -280,15 +281,19 @@ int shut_down() {
   if (const int error = delete_attributes(*the_runtime.self); error != MPI_SUCCESS) return error;
   finish_buffered_sends();
   finish_freed_sends();
+  std::unique_ptr<JobReport> report = JobReport::begin();
   part_from_everybody();
   the_runtime.connections->drop_strangers();
   the_runtime.spawned->release_all();
+  if (report != nullptr) report->send();
   engine().wait_until([] { return engine().drained(); });
   // Nobody leaves while somebody else may still need an answer from it.
   if (the_runtime.wireup->info().size > 1) {
     card_desk->start_barrier();
     engine().wait_until([] { return card_desk->barrier_over(); });
   }
+  if (report != nullptr) report->finish();
+  report.reset();  // It has a receive in the engine.
   delete_attributes(*the_runtime.world);
   destroy_comm(the_runtime.self);
   destroy_comm(the_runtime.world);

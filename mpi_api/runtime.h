@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/engine.h"
+#include "mpi_api/job_report.h"
 #include "mpi_api/object.h"
 #include "mpi_api/preconnect.h"
 #include "spawn/wireup.h"
@@ -37,6 +38,7 @@ struct Runtime {
   std::uint64_t peer_timeout_us = 0;          // TERN_PEER_TIMEOUT
   bool verbose = false;                       // TERN_VERBOSE
   Preconnected preconnected;
+  ReportWish report;
   Comm* world = nullptr;
   Comm* self = nullptr;
   int thread_level = MPI_THREAD_SINGLE;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Connecting in advance, seen from the outside: preconnect.cc says how much shared memory each rank has mapped.
+"""Connecting in advance, and what is reported of connections, seen from the outside: preconnect.cc says how much
+shared memory each rank has mapped.
 
   preconnect_test.py --mpiexec MPIEXEC --program PRECONNECT
 """
@@ -21,7 +22,7 @@ OPTIONS = argparse.Namespace()
 
 def run(*words, cwd=None, **environment):
     """(exit code, stdout, stderr) of mpiexec."""
-    drop = ("TERN_PRECONNECT", "TERN_VERBOSE", "TERN_JOB_", "PMI_")
+    drop = ("TERN_PRECONNECT", "TERN_VERBOSE", "TERN_REPORT", "TERN_CONNECTIONS", "TERN_JOB_", "PMI_")
     own = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
     job = subprocess.run([OPTIONS.mpiexec, *map(str, words)], capture_output=True, text=True, errors="replace",
                          stdin=subprocess.DEVNULL, timeout=LIMIT_S, env={**own, **environment}, cwd=cwd)
@@ -101,6 +102,69 @@ class PreconnectTest(unittest.TestCase):
     def test_an_absent_process_is_an_error_of_the_function(self):
         code, out, err = run("-n", 3, OPTIONS.program, "absent", TERN_PEER_TIMEOUT="1")
         self.assertEqual((code, err), (0, ""), out + err)
+
+
+class ReportTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def expect_report(self, err, *texts):
+        self.assertEqual(err.count("tern: report:"), 1, err)
+        self.assertEqual([line for line in err.splitlines() if not line.startswith("tern: ")], [], err)
+        for text in texts:
+            self.assertIn(text, err)
+
+    def test_once_per_job_and_for_each_pair(self):
+        for eager_max in ("0", "20000", "100"):  # The report itself travels at any limit.
+            code, _, err = run("-n", 4, OPTIONS.program, "ring", TERN_REPORT="1", TERN_EAGER_MAX=eager_max)
+            self.assertEqual(code, 0, err)
+            self.expect_report(err, "4 ranks on 1 host, TERN_FABRIC=shm\n", "ranks 1 and 2 over shm: 1 message and 0, 20 kB",
+                               "ranks 0 and 3 over shm: 0 messages and 1, 0 bytes and 20 kB",
+                               "(verbs: TERN_FABRIC does not list it)")
+            self.assertNotIn("ranks 0 and 2 ", err)
+        code, _, err = run("-n", 1, OPTIONS.program, "ring", TERN_REPORT="1")
+        self.assertEqual(code, 0, err)
+        self.expect_report(err, "1 rank on 1 host", "rank 0 with itself: 1 message, 20 kB")
+        code, _, err = run("-n", 12, OPTIONS.program, "segments", TERN_REPORT="1", TERN_FABRIC="shm,verbs")
+        self.assertEqual(code, 0, err)
+        self.expect_report(err, "12 ranks on 1 host, TERN_FABRIC=shm,verbs\n", "(verbs: ")
+        self.assertRegex(err, r"with itself: [1-6]\d pairs over shm, \d+ messages, [0-9.]+ MB")
+
+    def test_says_what_was_connected_in_advance(self):
+        code, _, err = run("-n", 3, "--preconnect", "all", OPTIONS.program, "init", TERN_REPORT="1")
+        self.assertEqual(code, 0, err)
+        self.expect_report(err, "connected in advance (all): 3 pairs", "connection ends opened in")
+        self.assertNotIn("message", err.split("shm: eager")[0])
+
+    def test_ranks_that_are_asked_and_ranks_that_are_not(self):
+        on, off = ("-env", "TERN_REPORT", "1"), ()
+        for first, rest in ((on, off), (off, on)):
+            code, out, err = run("-n", 1, *first, OPTIONS.program, "ring", ":", "-n", 3, *rest, OPTIONS.program, "ring")
+            self.assertEqual(code, 0, err)
+            if first:
+                self.expect_report(err, "3 of them have said nothing")
+            else:
+                self.assertEqual((out, err), ("", ""))
+
+    def test_writes_the_pairs_that_talked_for_the_next_run(self):
+        path = self.folder / "pairs"
+        code, _, err = run("-n", 5, OPTIONS.program, "ring", TERN_CONNECTIONS_OUT=str(path))
+        self.assertEqual((code, err), (0, ""))
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        self.assertEqual(lines, ["tern-pairs 1 5", "0 1 1 20000", "0 4 1 20000", "1 2 1 20000", "2 3 1 20000",
+                                 "3 4 1 20000"])
+        self.assertEqual(os.listdir(self.folder), ["pairs"])
+        code, out, err = run("-n", 5, OPTIONS.program, "init", TERN_PRECONNECT=f"file:{path}")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(steps(out)["init"], {rank: 2 for rank in range(5)})
+
+    def test_a_file_that_cannot_be_written_is_a_warning(self):
+        code, _, err = run("-n", 2, OPTIONS.program, "ring", TERN_CONNECTIONS_OUT=str(self.folder / "not" / "there"))
+        self.assertEqual(code, 0, err)
+        self.assertIn("not/there cannot be written", err)
+        self.assertEqual(os.listdir(self.folder), [])
 
 
 def main():
