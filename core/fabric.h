@@ -53,6 +53,10 @@ class Link {
   virtual ~Link() = default;
   // True when get() works on this link (single-copy allowed, RDMA read offered).
   virtual bool can_get() const = 0;
+  // Whether a message this long, above eager_max_bytes, had better go eagerly now; for fabrics
+  // where that differs from peer to peer. Asked before each such message, unless TERN_EAGER_MAX
+  // rules.
+  virtual bool prefers_eager(std::size_t) { return false; }
 };
 
 struct FabricLimits {

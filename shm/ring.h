@@ -15,6 +15,7 @@
 
 #include "core/small_copy.h"
 #include "shm/layout.h"
+#include "shm/nearness.h"
 
 namespace tern::shm {
 
@@ -50,6 +51,8 @@ class Producer {
     return true;
   }
 
+  // Whether bodies go fast; see nearness.h.
+  bool near() const { return nearness_.near(); }
   Ring& ring() const { return *ring_; }
   // True when the consumer has taken everything.
   bool empty() const { return ring_->consumed.cells.load(std::memory_order_acquire) == cells_; }
@@ -64,6 +67,7 @@ class Producer {
   std::uint64_t consumed_cells_ = 0;  // As last read.
   std::uint64_t data_ = 0;            // Next byte position in the data area.
   std::uint64_t consumed_data_ = 0;
+  Nearness nearness_;
 };
 
 class Consumer {
