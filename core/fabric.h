@@ -97,6 +97,11 @@ class Fabric {
   virtual Post send(Link& link, std::span<const std::byte> head,
                     std::span<const std::byte> body) = 0;
 
+  // send() of one small message as the engine makes most of them: the head is
+  // wire::eager_words(context, source, tag). A fabric whose speed depends on it overrides this.
+  virtual Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
+                          const std::byte* body, std::size_t body_bytes);
+
   // Copies size bytes at the peer's `from` to `to`; kDone, or kPending and on_complete(op).
   virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
                    std::uint32_t op) = 0;

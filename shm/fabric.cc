@@ -223,6 +223,14 @@ Post ShmFabric::send(Link& link, std::span<const std::byte> head, std::span<cons
   return Post::kDone;
 }
 
+Post ShmFabric::send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
+                           const std::byte* body, std::size_t body_bytes) {
+  auto& to = static_cast<ShmLink&>(link);
+  if (!to.producer.push_eager(context, source_and_tag, body, body_bytes)) return Post::kNoCredit;
+  Doorbell::ring_if_armed(*to.bell);
+  return Post::kDone;
+}
+
 Post ShmFabric::get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
                     std::uint32_t op) {
   auto& source = static_cast<ShmLink&>(link);

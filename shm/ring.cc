@@ -7,6 +7,13 @@
 
 namespace tern::shm {
 
+// Not inlined: what it needs registers and a frame for shall not burden the common case.
+[[gnu::noinline]] bool Producer::push_rare(std::uint64_t context, std::uint64_t source_and_tag,
+                                           const std::byte* body, std::size_t size) {
+  const wire::EagerWords head = wire::eager_words(context, source_and_tag);
+  return push(CellKind::kMessage, std::as_bytes(std::span(head)), {body, size});
+}
+
 bool Producer::refresh_cells() {
   consumed_cells_ = ring_->consumed.cells.load(std::memory_order_acquire);
   return cells_ - consumed_cells_ < kCells;
