@@ -28,6 +28,14 @@ TESTS = {
     "scatter": ("us", True, "scatter"),
     "allgather": ("us", True, "allgather"),
     "alltoall": ("us", True, "all-to-all"),
+    "gatherv": ("us", True, "gatherv"),
+    "scatterv": ("us", True, "scatterv"),
+    "allgatherv": ("us", True, "allgatherv"),
+    "alltoallv": ("us", True, "all-to-allv"),
+    "alltoallw": ("us", True, "all-to-allw"),
+    "reduce_scatter": ("us", True, "reduce-scatter"),
+    "scan": ("us", True, "scan"),
+    "exscan": ("us", True, "exscan"),
     "startup": ("ms", True, "init + finalize, wall time"),
     "rss": ("MB", True, "resident memory per rank after init"),
     "descriptors": ("", True, "open descriptors per rank after init"),
@@ -162,6 +170,9 @@ LATENCY_SIZES = (1, 8, 64, 256, 1 * KB, 4 * KB, 8 * KB, 16 * KB, 64 * KB, 256 * 
 BANDWIDTH_SIZES = LATENCY_SIZES[1:]
 BIBW_SIZES = (64 * KB, 256 * KB, 1 * MB)
 COLLECTIVE_SIZES = (8, 1 * KB, 64 * KB, 1 * MB)
+COLLECTIVES = ("bcast", "allreduce", "allgather", "alltoall", "reduce", "gather", "scatter",
+               "gatherv", "scatterv", "allgatherv", "alltoallv", "alltoallw", "reduce_scatter",
+               "scan", "exscan")
 
 # Name on the command line -> (heading, what is done).
 GROUPS = {
@@ -183,10 +194,7 @@ def measurements(quick, groups):
     """The runs of one round, in order."""
     seconds = 0.03 if quick else 0.1
     steps = [near for size in STEP_SIZES for near in (size, size + 1)]
-    collectives = [_sizes(test, COLLECTIVE_SIZES)
-                   for test in ("bcast", "allreduce", "allgather", "alltoall", "reduce", "gather",
-                                "scatter")]
-    crowded = ("barrier:0", "allreduce:8", "alltoall:8", _sizes("allgather", (64 * KB,)))
+    collectives = ["barrier:0"] + [_sizes(test, COLLECTIVE_SIZES) for test in COLLECTIVES]
     launches = {2: 2, 16: 1} if quick else {1: 5, 2: 5, 16: 3, 64: 1}
     every = [
         Measurement("p2p", "latency", 2, True, "p2p", (seconds, _sizes("latency", LATENCY_SIZES))),
@@ -197,9 +205,9 @@ def measurements(quick, groups):
         Measurement("steps", "latency around switches", 2, True, "p2p",
                     (seconds / 2, _sizes("latency", steps)), rename=(("latency", "step"),)),
         Measurement("collectives", "collectives of 2", 2, True, "collective",
-                    (seconds / 2, "barrier:0", *collectives)),
+                    (seconds / 2, *collectives)),
         *(Measurement("oversubscribed", f"collectives of {ranks}", ranks, False, "collective",
-                      (seconds, *crowded)) for ranks in (4, 8)),
+                      (seconds / 2, *collectives)) for ranks in (4, 8)),
         *(Measurement("startup", f"start-up of {ranks}", ranks, False, "startup",
                       launches=count) for ranks, count in launches.items()),
         *(Measurement("memory", f"memory of {ranks}", ranks, False, "memory")

@@ -1,7 +1,8 @@
-/* collective.c - barrier and the basic collectives on any number of ranks.
+/* collective.c - every blocking collective on any number of ranks.
  *
  * usage: collective SECONDS TEST:SIZE,SIZE,... ...
- * with TEST barrier (size 0), bcast, allreduce, allgather, alltoall, reduce, gather or scatter.
+ * with TEST barrier (size 0) or a name in the table `calls` below. The size is that of one rank's
+ * block; for reduce_scatter it is what each rank contributes.
  * Prints "TEST SIZE MICROSECONDS": the mean over ranks of one call. Calls with data are timed one
  * by one after a barrier, because timed back to back they would pipeline. Exit status 2: bad
  * arguments.
@@ -19,8 +20,13 @@ struct Call {
   int blocks_out, blocks_in; /* memory in units of the size; 0 stands for one block per rank */
 };
 
+enum { kRanksMax = 1024 };
+
 static int ranks;
 static char *out, *in;
+/* For the v and w forms: the same count for every rank, in elements or bytes. */
+static int counts[kRanksMax], places[kRanksMax];
+static MPI_Datatype types[kRanksMax];
 
 static void bcast(int bytes) { MPI_Bcast(in, bytes, MPI_BYTE, kRoot, MPI_COMM_WORLD); }
 static void allreduce(int bytes) {
@@ -42,10 +48,58 @@ static void scatter(int bytes) {
   MPI_Scatter(out, bytes, MPI_BYTE, in, bytes, MPI_BYTE, kRoot, MPI_COMM_WORLD);
 }
 
+static void fill(int count) {
+  for (int i = 0; i < ranks; ++i) {
+    counts[i] = count;
+    places[i] = i * count;
+    types[i] = MPI_BYTE;
+  }
+}
+static void gatherv(int bytes) {
+  MPI_Gatherv(out, bytes, MPI_BYTE, in, counts, places, MPI_BYTE, kRoot, MPI_COMM_WORLD);
+}
+static void scatterv(int bytes) {
+  MPI_Scatterv(out, counts, places, MPI_BYTE, in, bytes, MPI_BYTE, kRoot, MPI_COMM_WORLD);
+}
+static void allgatherv(int bytes) {
+  MPI_Allgatherv(out, bytes, MPI_BYTE, in, counts, places, MPI_BYTE, MPI_COMM_WORLD);
+}
+static void alltoallv(int bytes) {
+  (void)bytes;
+  MPI_Alltoallv(out, counts, places, MPI_BYTE, in, counts, places, MPI_BYTE, MPI_COMM_WORLD);
+}
+static void alltoallw(int bytes) {
+  (void)bytes;
+  MPI_Alltoallw(out, counts, places, types, in, counts, places, types, MPI_COMM_WORLD);
+}
+static void reduce_scatter(int bytes) {
+  const int left = bytes / (int)sizeof(float);
+  for (int i = 0; i < ranks; ++i) counts[i] = left / ranks + (i < left % ranks);
+  MPI_Reduce_scatter(out, in, counts, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+}
+static void scan(int bytes) {
+  MPI_Scan(out, in, bytes / (int)sizeof(float), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+}
+static void exscan(int bytes) {
+  MPI_Exscan(out, in, bytes / (int)sizeof(float), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+}
+
 static const struct Call calls[] = {
-    {bcast, "bcast", 1, 1},         {allreduce, "allreduce", 1, 1}, {reduce, "reduce", 1, 1},
-    {allgather, "allgather", 1, 0}, {alltoall, "alltoall", 0, 0},   {gather, "gather", 1, 0},
+    {bcast, "bcast", 1, 1},
+    {allreduce, "allreduce", 1, 1},
+    {reduce, "reduce", 1, 1},
+    {allgather, "allgather", 1, 0},
+    {alltoall, "alltoall", 0, 0},
+    {gather, "gather", 1, 0},
     {scatter, "scatter", 0, 1},
+    {gatherv, "gatherv", 1, 0},
+    {scatterv, "scatterv", 0, 1},
+    {allgatherv, "allgatherv", 1, 0},
+    {alltoallv, "alltoallv", 0, 0},
+    {alltoallw, "alltoallw", 0, 0},
+    {reduce_scatter, "reduce_scatter", 1, 1},
+    {scan, "scan", 1, 1},
+    {exscan, "exscan", 1, 1},
 };
 
 struct Pattern {
@@ -76,6 +130,7 @@ static double time_one(const struct Call* call, int bytes, double seconds) {
   struct Pattern pattern = {call->make, bytes};
   out = allocate((size_t)bytes * (size_t)(call->blocks_out > 0 ? call->blocks_out : ranks));
   in = allocate((size_t)bytes * (size_t)(call->blocks_in > 0 ? call->blocks_in : ranks));
+  fill(bytes);
   const double value = measure(time_calls, &pattern, seconds, ranks);
   free(out);
   free(in);
@@ -102,6 +157,10 @@ int main(int argc, char** argv) {
   int rank;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  if (ranks > kRanksMax) {
+    if (rank == 0) fprintf(stderr, "collective: no more than %d ranks\n", kRanksMax);
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  }
   const int right = for_each_size(argc, argv, run_test);
   if (!right && rank == 0) fprintf(stderr, "usage: collective SECONDS TEST:SIZE,SIZE,... ...\n");
   MPI_Finalize();
