@@ -15,6 +15,7 @@
 
 #include "core/card.h"
 #include "core/ids.h"
+#include "core/shared_memory.h"
 
 namespace tern {
 
@@ -53,10 +54,6 @@ class Link {
   virtual ~Link() = default;
   // True when get() works on this link (single-copy allowed, RDMA read offered).
   virtual bool can_get() const = 0;
-  // Whether a message this long, above eager_max_bytes, had better go eagerly now; for fabrics
-  // where that differs from peer to peer. Asked before each such message, unless TERN_EAGER_MAX
-  // rules.
-  virtual bool prefers_eager(std::size_t) { return false; }
 };
 
 struct FabricLimits {
@@ -97,11 +94,6 @@ class Fabric {
   virtual Post send(Link& link, std::span<const std::byte> head,
                     std::span<const std::byte> body) = 0;
 
-  // send() of one small message as the engine makes most of them: the head is
-  // wire::eager_words(context, source, tag). A fabric whose speed depends on it overrides this.
-  virtual Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
-                          const std::byte* body, std::size_t body_bytes);
-
   // Copies size bytes at the peer's `from` to `to`; kDone, or kPending and on_complete(op).
   virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
                    std::uint32_t op) = 0;
@@ -130,6 +122,17 @@ class Fabric {
   // Frees what is held for messages from `peer`; false while more may come. `gone`: the process has
   // ended, so everything about it is freed, its link and its copies as well, whatever their state.
   virtual bool release(const Peer&, bool gone) { return gone; }
+
+  // Memory for this process and those of its host that join with the key, as long as it is not
+  // closed. nullptr: the fabric has none, or (join) there is none of that size behind the key.
+  virtual std::unique_ptr<SharedMemory> share(std::size_t, std::uint64_t& key) {
+    key = 0;
+    return nullptr;
+  }
+  virtual std::unique_ptr<SharedMemory> join(std::uint64_t, std::size_t) { return nullptr; }
+  // The word that wakes the process at the other end of the link when it is rung, as long as the
+  // link is there; nullptr where there is none to be seen.
+  virtual DoorbellWord* bell_of(Link&) { return nullptr; }
 
   // The word that others ring to wake this process, when the fabric has one that is shared.
   virtual Doorbell* doorbell() { return nullptr; }

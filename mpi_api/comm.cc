@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
+#include "mpi_api/coll/shared.h"
 #include "mpi_api/connections.h"
 #include "mpi_api/errhandler.h"
 #include "mpi_api/info.h"
@@ -18,6 +18,11 @@ namespace tern::mpi {
 Comm::Comm(std::uint64_t context, Group* local, Group* remote)
     : Object(Kind::kComm),
       buffer(nullptr, [](BsendBuffer* unused) { delete unused; }),
+      shared(nullptr, [](coll::SharedGroup* unused) { delete unused; }),
+      collectives_until_shared(remote == nullptr && local->size() > 1 &&
+                                       local->size() <= coll::kSharedMembersMax
+                                   ? 1 + coll::kCollectivesBeforeShared
+                                   : 0),
       rank_(local->rank()),
       size_(local->size()),
       remote_size_(remote == nullptr ? local->size() : remote->size()),
@@ -29,7 +34,6 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
       remote_(remote) {}
 
 Comm::~Comm() {
-  if (at_once::latest == this) at_once::latest = nullptr;
   if (runtime().connections != nullptr) runtime().connections->untrack(*this);
   if (errhandler != nullptr) errhandler->release();
   if (info != nullptr) info->release();

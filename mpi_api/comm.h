@@ -16,6 +16,10 @@
 #include "mpi_api/group.h"
 #include "mpi_api/object.h"
 
+namespace tern::mpi::coll {
+class SharedGroup;  // coll/shared.h
+}
+
 namespace tern::mpi {
 
 class BsendBuffer;     // bsend.h
@@ -55,9 +59,6 @@ class Comm final : public Object {
     return known != nullptr ? *known : find_peer(rank);
   }
 
-  // The same where it has been asked for before; else nullptr.
-  Peer* known_peer(int rank) const { return peers_[rank]; }
-
   std::uint64_t context() const { return context_; }                  // Point-to-point.
   std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
   // Leaders that agree on a new communicator; no receive has wildcards here.
@@ -86,6 +87,10 @@ class Comm final : public Object {
   std::shared_ptr<const Topology> topology;  // nullptr: none.
   Info* info = nullptr;  // Hints in force; one reference is ours; nullptr: none.
   std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Comm_attach_buffer
+  // Memory for blocking collectives; nullptr: none so far, or, when `collectives_until_shared` is
+  // 0, never.
+  std::unique_ptr<coll::SharedGroup, void (*)(coll::SharedGroup*)> shared;
+  int collectives_until_shared = 0;
 
  private:
   friend Comm* make_comm(std::uint64_t context, Group* group);

@@ -13,6 +13,7 @@
 #include "mpi_api/attributes.h"
 #include "mpi_api/bsend.h"
 #include "mpi_api/coll/selection.h"
+#include "mpi_api/coll/shared.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/connections.h"
 #include "mpi_api/contact.h"
@@ -37,7 +38,8 @@ Runtime the_runtime;
 
 namespace {
 
-// Between the engine, which wants cards, and the wire-up service, which has them.
+// Between the engine, which wants cards, and the wire-up service, which has them. Its poll() is
+// also where progress hears of what the MPI layer waits for besides messages.
 class CardDesk final : public CardSource, private spawn::WireUpSink {
  public:
   explicit CardDesk(spawn::WireUp& wireup) : wireup_(wireup) {}
@@ -52,7 +54,7 @@ class CardDesk final : public CardSource, private spawn::WireUpSink {
     if (the_runtime.connections->poll() > 0) {
       the_runtime.spawned->release_unconnected(*the_runtime.connections);
     }
-    return (wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this));
+    return (wireup_.event_fd() < 0 ? 0 : wireup_.poll(*this)) + coll::flags_raised();
   }
   int pending_fd() const override {
     const int awaited = the_runtime.spawned->awaited_fd();

@@ -36,14 +36,15 @@ class ShmFabric final : public Fabric {
   std::string why_unreachable(const Card& card) const override;
   Link* connect(Peer& peer, const Card& card, std::string& why) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
-                  const std::byte* body, std::size_t body_bytes) override;
   Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override;
   std::string why_gone(const Card& card) const override;
   bool close(Link& link) override;
   bool release(const Peer& peer, bool gone) override;
+  std::unique_ptr<SharedMemory> share(std::size_t size, std::uint64_t& key) override;
+  std::unique_ptr<SharedMemory> join(std::uint64_t key, std::size_t size) override;
+  DoorbellWord* bell_of(Link& link) override;
   Doorbell* doorbell() override { return &doorbell_; }
 
  private:

@@ -12,6 +12,7 @@
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
 #include "mpi_api/coll/inter.h"
+#include "mpi_api/coll/shared.h"
 
 namespace tern::mpi {
 namespace coll {
@@ -64,6 +65,9 @@ Blocks listed_blocks(const Role& role, const void* buffer, IntArray counts, IntA
 
 int gather_as(const Form& form, Collective which, const Rooted& data, std::span<Object* const> used,
               Comm& comm) {
+  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes)) {
+    return group->gather(data.own.get(), data.all, data.root);
+  }
   return launch(comm, form, used, [&](Schedule& s) {
     if (comm.is_inter()) [[unlikely]] {
       return inter::gather(s, data.own.get(), data.all, comm.remote_size(), data.root);
@@ -75,6 +79,9 @@ int gather_as(const Form& form, Collective which, const Rooted& data, std::span<
 
 int scatter_as(const Form& form, Collective which, const Rooted& data,
                std::span<Object* const> used, Comm& comm) {
+  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes)) {
+    return group->scatter(data.all, data.own.get(), data.root);
+  }
   return launch(comm, form, used, [&](Schedule& s) {
     if (comm.is_inter()) [[unlikely]] {
       return inter::scatter(s, data.all, data.own.get(), comm.remote_size(), data.root);
@@ -86,6 +93,9 @@ int scatter_as(const Form& form, Collective which, const Rooted& data,
 
 int allgather_as(const Form& form, Collective which, const Own& own, const Blocks& all,
                  std::size_t total_bytes, std::span<Object* const> used, Comm& comm) {
+  if (SharedGroup* const group = shared_for(which, comm, form, total_bytes)) {
+    return group->allgather(own.get(), all);
+  }
   return launch(comm, form, used, [&](Schedule& s) {
     if (comm.is_inter()) [[unlikely]] {
       return inter::allgather(s, *own.get(), all, comm.remote_size());
@@ -98,6 +108,10 @@ int allgather_as(const Form& form, Collective which, const Own& own, const Block
 // from: nullptr for MPI_IN_PLACE.
 int alltoall_as(const Form& form, Collective which, const Blocks* from, const Blocks& to,
                 std::size_t block_bytes, std::span<Object* const> used, Comm& comm) {
+  SharedGroup* const group = shared_for(which, comm, form, block_bytes);
+  if (group != nullptr && from != nullptr) {
+    return group->alltoall(*from, to);
+  }
   return launch(comm, form, used, [&](Schedule& s) {
     if (comm.is_inter()) [[unlikely]] {
       return inter::alltoall(s, *from, to, comm.remote_size());
@@ -123,6 +137,9 @@ using coll::Collective;
 using coll::Own;
 
 int barrier(const coll::Form& form, Comm* comm) {
+  if (coll::SharedGroup* const group = coll::shared_for(Collective::kBarrier, *comm, form, 0)) {
+    return group->barrier();
+  }
   return coll::launch(*comm, form, {}, [comm](coll::Schedule& s) {
     if (comm->is_inter()) return coll::inter::barrier(s);
     coll::barrier(s, coll::select(Collective::kBarrier, s.size(), 0));
@@ -134,6 +151,9 @@ int bcast(const coll::Form& form, void* buffer, MPI_Count count, Datatype* datat
   Object* const used[] = {datatype};
   // Beside the root of an intercommunicator, there are no data.
   const DataView data = datatype != nullptr ? view(buffer, count, *datatype) : DataView();
+  if (auto* const group = coll::shared_for(Collective::kBcast, *comm, form, data.bytes())) {
+    return group->bcast(data, root);
+  }
   return coll::launch(*comm, form, used, [&](coll::Schedule& s) {
     if (data.bytes() == 0) return;
     if (comm->is_inter()) return coll::inter::bcast(s, data, root);

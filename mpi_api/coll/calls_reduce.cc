@@ -10,6 +10,7 @@
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
 #include "mpi_api/coll/inter.h"
+#include "mpi_api/coll/shared.h"
 #include "mpi_api/op.h"
 
 namespace tern::mpi {
@@ -22,12 +23,25 @@ Operands operands(const void* sendbuf, void* recvbuf, MPI_Count count) {
   return {static_cast<const std::byte*>(from), to, static_cast<std::size_t>(count)};
 }
 
-// bytes: what the algorithm is chosen by. build(schedule, algorithm) describes the collective,
-// between(schedule) that of an intercommunicator.
-template <class Build, class Between>
+// What shared memory can reduce; as all members know it, who have the same datatype.
+bool for_shared(const Datatype& type) {
+  const std::size_t size = type.layout().size();
+  return type.layout().is_dense() && size > 0 && size <= kChunkBytes;
+}
+
+// count: of elements, in all blocks. build(schedule, algorithm) describes the collective,
+// between(schedule) that of an intercommunicator; share(group, op, type) runs it without messages.
+template <class Build, class Between, class Share>
 int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& type, Op& op,
-               Comm& comm, Build build, Between between) {
+               Comm& comm, Build build, Between between, Share share) {
   if (const int error = check_reduction(op, type)) return error;
+  const std::size_t bytes = count * type.layout().size();
+  SharedGroup* const group = shared_for(which, comm, form, bytes, op.commutative());
+  if (group != nullptr && count != 0 && for_shared(type)) {
+    return share(*group, [&](const Operands& data) {
+      return SharedGroup::Reduction{op, type, data};
+    });
+  }
   Object* const used[] = {&type, &op};
   return launch(comm, form, used, [&](Schedule& s) {
     if (count == 0) return;
@@ -35,7 +49,7 @@ int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& 
     if (comm.is_inter()) [[unlikely]] {
       return between(s);
     }
-    build(s, select(which, s.size(), count * type.layout().size(), op.commutative()));
+    build(s, select(which, s.size(), bytes, op.commutative()));
   });
 }
 
@@ -45,7 +59,8 @@ int scan_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count coun
   return reduce_any(
       form, exclusive ? Collective::kExscan : Collective::kScan, data.count, type, op, comm,
       [&](Schedule& s, Algorithm algorithm) { scan(s, algorithm, data, exclusive); },
-      [](Schedule&) {});
+      [](Schedule&) {},
+      [&](SharedGroup& group, auto reduction) { return group.scan(reduction(data), exclusive); });
 }
 
 int reduce_scatter_as(const Form& form, const void* sendbuf, void* recvbuf,
@@ -54,7 +69,10 @@ int reduce_scatter_as(const Form& form, const void* sendbuf, void* recvbuf,
   return reduce_any(
       form, Collective::kReduceScatter, starts.back(), type, op, comm,
       [&](Schedule& s, Algorithm algorithm) { reduce_scatter(s, algorithm, data, starts); },
-      [&](Schedule& s) { inter::reduce_scatter(s, data, starts); });
+      [&](Schedule& s) { inter::reduce_scatter(s, data, starts); },
+      [&](SharedGroup& group, auto reduction) {
+        return group.reduce_scatter(reduction(data), starts);
+      });
 }
 
 template <class Counts>
@@ -92,7 +110,10 @@ int reduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count
   return coll::reduce_any(
       form, coll::Collective::kReduce, data.count, *datatype, *op, *comm,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::reduce(s, algorithm, data, root); },
-      [&](coll::Schedule& s) { coll::inter::reduce(s, data, root); });
+      [&](coll::Schedule& s) { coll::inter::reduce(s, data, root); },
+      [&](coll::SharedGroup& group, auto reduction) {
+        return group.reduce(reduction(data), root);
+      });
 }
 
 int allreduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
@@ -101,7 +122,8 @@ int allreduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Co
   return coll::reduce_any(
       form, coll::Collective::kAllreduce, data.count, *datatype, *op, *comm,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::allreduce(s, algorithm, data); },
-      [&](coll::Schedule& s) { coll::inter::allreduce(s, data); });
+      [&](coll::Schedule& s) { coll::inter::allreduce(s, data); },
+      [&](coll::SharedGroup& group, auto reduction) { return group.allreduce(reduction(data)); });
 }
 
 int reduce_scatter_block(const coll::Form& form, const void* sendbuf, void* recvbuf,

@@ -146,18 +146,9 @@ int Execution::error() const {
     case Outcome::kCancelled:
       return MPI_SUCCESS;
     case Outcome::kTruncated:
-      return fail(
-          MPI_ERR_TRUNCATE,
-          "rank {} sent more data than rank {} expects; count, datatype and root must match "
-          "on all members of the communicator",
-          rank, comm_->rank());
+      return sent_too_much(*comm_, rank);
     case Outcome::kPeerLost:
-      if (const auto why = why_lost(*comm_); !why.empty()) {
-        return fail(MPI_ERR_PROC_ABORTED, "a process of the communicator has ended: {}", why);
-      }
-      return fail(MPI_ERR_OTHER,
-                  "the process with rank {} in the communicator cannot be reached: {}", rank,
-                  route.comm->peer(rank).why);
+      return lost_member(*comm_, *route.comm, rank);
     case Outcome::kNoMemory:
       return no_memory();
   }
@@ -190,6 +181,21 @@ int begin_request(Execution& execution, const Form& form, std::span<Object* cons
   }
   *form.request = request;
   return form.persistent ? MPI_SUCCESS : request->start();
+}
+
+int sent_too_much(const Comm& comm, int rank) {
+  return fail(MPI_ERR_TRUNCATE,
+              "rank {} sent more data than rank {} expects; count, datatype and root must match "
+              "on all members of the communicator",
+              rank, comm.rank());
+}
+
+int lost_member(const Comm& comm, Comm& group, int rank) {
+  if (const auto why = why_lost(comm); !why.empty()) {
+    return fail(MPI_ERR_PROC_ABORTED, "a process of the communicator has ended: {}", why);
+  }
+  return fail(MPI_ERR_OTHER, "the process with rank {} in the communicator cannot be reached: {}",
+              rank, group.peer(rank).why);
 }
 
 int no_memory() {

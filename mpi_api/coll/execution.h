@@ -70,6 +70,10 @@ class Execution final : private Channel {
 // the execution. `used` must live as long as the request: one reference of each is taken.
 int begin_request(Execution& execution, const Form& form, std::span<Object* const> used);
 
+// Errors of collectives: the class, its sentence kept by fail(). `rank` is the one in `group`,
+// which is comm or, for an intercommunicator, may be its local group.
+[[gnu::cold]] int sent_too_much(const Comm& comm, int rank);
+[[gnu::cold]] int lost_member(const Comm& comm, Comm& group, int rank);
 [[gnu::cold]] int no_memory();
 
 // Runs one collective: build(schedule) describes it.

@@ -2,7 +2,8 @@
 //
 // The bounds are measured, on hosts with a core for every rank and on crowded ones: where ranks
 // share cores, every message that somebody waits for costs a switch between processes, so few hops
-// win even with more messages.
+// win even with more messages. In shared memory a large block that one member gives to another is
+// copied twice, and only for two members that is still faster than the kernel's single copy.
 #include "mpi_api/coll/selection.h"
 
 #include <algorithm>
@@ -21,67 +22,76 @@ constexpr Rule::Only kCommutative = Rule::Only::kCommutative;
 constexpr Rule::Only kPowers = Rule::Only::kCommutativePowersOfTwo;
 
 constexpr Rule kBarrierRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {4, kAnyBytes, kAlways, kFlat},
     {16, kAnyBytes, kAlways, kCentral},
     {kAnyRanks, kAnyBytes, kAlways, kDissemination},
 };
-constexpr Algorithm kBarrierAlgorithms[] = {kFlat, kCentral, kDissemination};
+constexpr Algorithm kBarrierAlgorithms[] = {kShared, kFlat, kCentral, kDissemination};
 
 constexpr Rule kBcastRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {16, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, 512_KiB, kAlways, kBinomial},
     {kAnyRanks, kAnyBytes, kAlways, kScatterAllgather},
 };
-constexpr Algorithm kBcastAlgorithms[] = {kFlat, kBinomial, kChain, kScatterAllgather};
+constexpr Algorithm kBcastAlgorithms[] = {kShared, kFlat, kBinomial, kChain, kScatterAllgather};
 
 constexpr Rule kGatherRules[] = {
+    {16, 64_KiB, kAlways, kShared},
     {16, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, 4_KiB, kAlways, kBinomial},
     {kAnyRanks, kAnyBytes, kAlways, kFlat},
 };
-constexpr Algorithm kGatherAlgorithms[] = {kFlat, kBinomial};
+constexpr Algorithm kGatherAlgorithms[] = {kShared, kFlat, kBinomial};
 
-constexpr Rule kGathervRules[] = {{kAnyRanks, kAnyBytes, kAlways, kFlat}};
-constexpr Algorithm kGathervAlgorithms[] = {kFlat};
+constexpr Rule kGathervRules[] = {{16, kAnyBytes, kAlways, kShared},
+                                  {kAnyRanks, kAnyBytes, kAlways, kFlat}};
+constexpr Algorithm kGathervAlgorithms[] = {kShared, kFlat};
 
 constexpr Rule kAllgatherRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {16, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, 64_KiB, kAlways, kBruck},
     {kAnyRanks, kAnyBytes, kAlways, kRing},
 };
-constexpr Algorithm kAllgatherAlgorithms[] = {kFlat, kCentral, kBruck, kRing};
+constexpr Algorithm kAllgatherAlgorithms[] = {kShared, kFlat, kCentral, kBruck, kRing};
 
 constexpr Rule kAllgathervRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {16, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, 64_KiB, kAlways, kCentral},
     {kAnyRanks, kAnyBytes, kAlways, kRing},
 };
-constexpr Algorithm kAllgathervAlgorithms[] = {kFlat, kCentral, kRing};
+constexpr Algorithm kAllgathervAlgorithms[] = {kShared, kFlat, kCentral, kRing};
 
 constexpr Rule kAlltoallRules[] = {
-    {16, kAnyBytes, kAlways, kFlat},
-    {kAnyRanks, 256, kAlways, kBruck},
-    {32, 32_KiB, kAlways, kFlat},
-    {kAnyRanks, kAnyBytes, kAlways, kPairwise},
+    {2, kAnyBytes, kAlways, kShared}, {16, 32_KiB, kAlways, kShared},
+    {16, kAnyBytes, kAlways, kFlat},  {kAnyRanks, 256, kAlways, kBruck},
+    {32, 32_KiB, kAlways, kFlat},     {kAnyRanks, kAnyBytes, kAlways, kPairwise},
 };
-constexpr Algorithm kAlltoallAlgorithms[] = {kFlat, kBruck, kPairwise};
+constexpr Algorithm kAlltoallAlgorithms[] = {kShared, kFlat, kBruck, kPairwise};
 
 constexpr Rule kAlltoallvRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {32, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, kAnyBytes, kAlways, kPairwise},
 };
-constexpr Algorithm kAlltoallvAlgorithms[] = {kFlat, kPairwise};
+constexpr Algorithm kAlltoallvAlgorithms[] = {kShared, kFlat, kPairwise};
 
 constexpr Rule kReduceRules[] = {
+    {8, kAnyBytes, kAlways, kShared},
+    {16, 64_KiB, kAlways, kShared},
     {2, kAnyBytes, kAlways, kFlat},
     {8, 16_KiB, kAlways, kFlat},
     {kAnyRanks, 256_KiB, kAlways, kBinomial},
     {16, kAnyBytes, kAlways, kDirect},
     {kAnyRanks, kAnyBytes, kAlways, kBinomial},
 };
-constexpr Algorithm kReduceAlgorithms[] = {kFlat, kBinomial, kDirect};
+constexpr Algorithm kReduceAlgorithms[] = {kShared, kFlat, kBinomial, kDirect};
 
 constexpr Rule kAllreduceRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {2, 256_KiB, kAlways, kDoubling},
     {4, 4_KiB, kAlways, kFlat},
     {16, 4_KiB, kAlways, kCentral},
@@ -95,22 +105,24 @@ constexpr Rule kAllreduceRules[] = {
     {kAnyRanks, kAnyBytes, kCommutative, kHalving},
     {kAnyRanks, kAnyBytes, kAlways, kBinomial},
 };
-constexpr Algorithm kAllreduceAlgorithms[] = {kFlat,     kCentral, kBinomial,
-                                              kDoubling, kDirect,  kHalving};
+constexpr Algorithm kAllreduceAlgorithms[] = {kShared,   kFlat,   kCentral, kBinomial,
+                                              kDoubling, kDirect, kHalving};
 constexpr Algorithm kHalvingOnly[] = {kHalving};
 
 constexpr Rule kReduceScatterRules[] = {
+    {16, 64_KiB, kAlways, kShared},
     {16, kAnyBytes, kAlways, kDirect},
     {kAnyRanks, 64_KiB, kAlways, kCentral},
     {kAnyRanks, kAnyBytes, kAlways, kDirect},
 };
-constexpr Algorithm kReduceScatterAlgorithms[] = {kDirect, kCentral};
+constexpr Algorithm kReduceScatterAlgorithms[] = {kShared, kDirect, kCentral};
 
 constexpr Rule kScanRules[] = {
+    {16, kAnyBytes, kAlways, kShared},
     {8, 16_KiB, kAlways, kFlat},
     {kAnyRanks, kAnyBytes, kAlways, kDoubling},
 };
-constexpr Algorithm kScanAlgorithms[] = {kFlat, kDoubling};
+constexpr Algorithm kScanAlgorithms[] = {kShared, kFlat, kDoubling};
 
 constexpr std::string_view kMessage = "bytes of the message";
 constexpr std::string_view kBlock = "bytes for one member";
@@ -166,6 +178,7 @@ constexpr std::array<Description, kAlgorithms> kDescriptions = {{
     {"scatter_allgather", "pieces to all members, then a ring"},
     {"direct", "member i reduces block i, in segments"},
     {"halving", "recursive halving, then recursive doubling"},
+    {"shared", "through memory that the members of one host share: blocking calls only"},
 }};
 
 // Algorithm + 1 that the user asked for; 0: none.
@@ -214,14 +227,18 @@ std::string_view name_of(Rule::Only only) {
   }
 }
 
-Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative) {
+Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative,
+                 bool shared) {
   const auto index = static_cast<std::size_t>(collective);
   const Selection& selection = kSelections[index];
   if (overrides[index] != 0) [[unlikely]] {
     const auto wanted = static_cast<Algorithm>(overrides[index] - 1);
-    if (commutative || !contains(selection.commutative_only, wanted)) return wanted;
+    const bool possible =
+        wanted == kShared ? shared : commutative || !contains(selection.commutative_only, wanted);
+    if (possible) return wanted;
   }
   for (const Rule& rule : selection.rules) {
+    if (rule.algorithm == kShared && !shared) continue;
     if (ranks <= rule.ranks_max && bytes <= rule.bytes_max && fits(rule.only, ranks, commutative)) {
       return rule.algorithm;
     }

@@ -45,8 +45,9 @@ enum class Algorithm : std::uint8_t {
   kScatterAllgather,  // Broadcast: the root's data in pieces, then everybody has all pieces.
   kDirect,            // Reductions: member i reduces block i, and says so to all.
   kHalving,           // The same by recursive halving and doubling.
+  kShared,            // No messages but memory that all members see (shared.h).
 };
-inline constexpr std::size_t kAlgorithms = static_cast<std::size_t>(Algorithm::kHalving) + 1;
+inline constexpr std::size_t kAlgorithms = static_cast<std::size_t>(Algorithm::kShared) + 1;
 
 // The first rule that fits decides. The last one of each collective fits everything.
 struct Rule {
@@ -75,8 +76,9 @@ std::string_view name_of(Algorithm algorithm);
 std::string_view meaning_of(Algorithm algorithm);
 std::string_view name_of(Rule::Only only);
 
-// commutative: true for collectives that reduce nothing.
-Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative = true);
+// commutative: true for collectives that reduce nothing. shared: kShared may be the answer.
+Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative = true,
+                 bool shared = false);
 
 // setting: "TERN_COLL_ALLREDUCE=doubling". Returns an empty text, or a sentence saying what is
 // wrong with it and what is allowed; the rules then stay in force. All members need the same

@@ -19,11 +19,7 @@ def c_entry(function):
         arguments = [p.name for p in function.parameters if p.name != "..."]
         call = wrap(f"return tern::mpi::impl::{function.impl}", arguments, ";", "  ")
     else:
-        plain = [argument(p, function) for p in function.parameters]
-        if function.at_once:
-            head += "\n" + wrap(f"if (tern::mpi::at_once::{function.impl}", plain,
-                                ") [[likely]] return MPI_SUCCESS;", "  ")
-        arguments = [f'"{function.name}"'] + plain
+        arguments = [f'"{function.name}"'] + [argument(p, function) for p in function.parameters]
         call = wrap(f"return tern::mpi::entry::{body_name(function)}", arguments, ";", "  ")
     return f"{head}\n{call}\n}}\nTERN_WEAK_ALIAS({function.name})\n"
 
@@ -38,7 +34,6 @@ def argument(parameter, function):
 
 PREAMBLE = """\
 #include "impl.h"
-#include "mpi_api/at_once.h"
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/form.h"
 

@@ -81,6 +81,7 @@ template <class Body>
 void for_all(Collective collective, Body body) {
   Random random(static_cast<std::uint64_t>(collective));
   for (const Algorithm algorithm : selection_of(collective).algorithms) {
+    if (algorithm == Algorithm::kShared) continue;  // Has no schedule.
     for (int size = 1; size <= kSizes; ++size) {
       for (int repeat = 0; repeat < kRepeats; ++repeat) {
         SCOPED_TRACE(std::string(name_of(algorithm)) + " with " + std::to_string(size) +

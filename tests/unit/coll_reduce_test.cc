@@ -155,6 +155,7 @@ void for_all(Collective collective, Body body) {
   Random random(100 + static_cast<std::uint64_t>(collective));
   const Selection& selection = selections()[static_cast<std::size_t>(collective)];
   for (const Algorithm algorithm : selection.algorithms) {
+    if (algorithm == Algorithm::kShared) continue;  // Has no schedule.
     const auto& restricted = selection.commutative_only;
     const bool commutative =
         std::find(restricted.begin(), restricted.end(), algorithm) != restricted.end();

@@ -1,0 +1,200 @@
+// mpi_api/coll/shared.h - blocking collectives through memory that all members share.
+//
+// Members of one host need no messages for what is small: each has a lane in a segment, writes its
+// contribution there and raises a flag; the others wait for the flag and read. Every collective has
+// a number, which is the flag's value, and a member reports the number of the last collective that
+// it has left, so that a lane's memory is used again only after everybody has read it. What does
+// not fit a lane goes in pieces or, where members do not know each other's sizes, by messages.
+//
+// Not for non-blocking and persistent forms: these are schedules (schedule.h). Algorithm::kShared
+// in the table of algorithms says when this is used; the segment is made when a communicator has
+// shown that it is used for collectives.
+// Threading: one collective per communicator at a time, under the entry lock, which is dropped
+// while a wait idles. Failure: MPI error classes, sentences kept by fail(). After a member was lost
+// every call fails: nobody knows what the others have seen. What others wrote is checked before
+// it is used as a size or a place.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/doorbell.h"
+#include "core/fabric.h"
+#include "mpi_api/coll/algorithms.h"
+#include "mpi_api/coll/form.h"
+#include "mpi_api/coll/shared_layout.h"
+#include "mpi_api/comm.h"
+
+namespace tern::mpi::coll {
+
+class SharedGroup {
+ public:
+  // All members call this at the same place among the communicator's collectives. nullptr, at all
+  // members, when one of them cannot take part.
+  static std::unique_ptr<SharedGroup> make(Comm& comm);
+
+  // Arguments as in algorithms.h, alltoall not in place; results are MPI error classes.
+  int barrier();
+  int bcast(const DataView& data, int root);
+  int gather(const DataView* own, const Blocks& all, int root);
+  int scatter(const Blocks& all, const DataView* own, int root);
+  int allgather(const DataView* own, const Blocks& all);
+  int alltoall(const Blocks& from, const Blocks& to);
+
+  // Elements have no gaps and are not longer than kChunkBytes.
+  struct Reduction {
+    const Op& op;
+    const Datatype& type;
+    Operands data;
+  };
+  int reduce(const Reduction& r, int root);
+  int allreduce(const Reduction& r);
+  // data.count: of all blocks, kBigBytes at most.
+  int reduce_scatter(const Reduction& r, std::span<const std::size_t> starts);
+  int scan(const Reduction& r, bool exclusive);
+
+ private:
+  static constexpr int kAll = -1;
+
+  // A contribution while it is being written.
+  struct Outgoing {
+    Head* head;
+    std::byte* data;
+    std::atomic<std::uint64_t>* ready;  // Of large ones, which are read as they grow.
+    std::uint64_t number;
+    std::size_t bytes;
+    int reader;
+  };
+  // Somebody else's contribution.
+  struct Incoming {
+    std::byte* data;
+    const std::atomic<std::uint64_t>* ready;
+    std::uint64_t number;
+    std::size_t bytes;
+    std::size_t here;  // So many of them can be read.
+    std::uint32_t flags;
+  };
+  // Which collective used a part of the lane last, and who reads it.
+  struct Use {
+    std::uint64_t number = 0;
+    int reader = kAll;
+  };
+
+  explicit SharedGroup(Comm& comm);
+  bool bind(std::unique_ptr<SharedMemory> memory);
+  int other(int distance) const { return (rank_ + distance) % size_; }
+
+  // --- waiting (shared.cc); false: a member was lost ---
+  bool await(const std::atomic<std::uint64_t>& word, std::uint64_t value) {
+    return word.load(std::memory_order_acquire) >= value || await_slowly(word, value);
+  }
+  bool await_slowly(const std::atomic<std::uint64_t>& word, std::uint64_t value);
+  bool was_read(const Use& use);
+  bool has_left(int rank, std::uint64_t number);
+  void look_for_lost();
+  void ring(int reader);
+
+  // --- a collective and its contributions (shared.cc) ---
+  // Every member draws the next number, and says when it needs nothing more of that collective.
+  std::uint64_t begin() { return ++number_; }
+  void end(std::uint64_t number);
+  // The end of a call: the error class of what happened, and `error` when nothing did.
+  int result(int error = MPI_SUCCESS);
+
+  bool open(Outgoing& out, std::uint64_t number, std::size_t bytes, int reader,
+            std::uint32_t flags = 0);
+  // The first `bytes` are written. Must be called for all of them, and may be called before.
+  void filled(Outgoing& out, std::size_t bytes);
+  // Writes bytes of `data` from `from` on to `position`, and says so chunk by chunk.
+  void append(Outgoing& out, std::size_t position, const DataView& data, std::size_t from,
+              std::size_t bytes);
+  bool write(std::uint64_t number, const DataView& data, int reader);
+
+  bool open(Incoming& in, std::uint64_t number, int rank);
+  // Waits until the first `end` bytes can be read. Precondition: end <= in.bytes.
+  bool reach(Incoming& in, std::size_t end) { return end <= in.here || reach_slowly(in, end); }
+  bool reach_slowly(Incoming& in, std::size_t end);
+  // After the last look at these bytes: makes writing them again cheap.
+  static void take_over(const Incoming& in, std::size_t position, std::size_t bytes);
+  // Copies `bytes` bytes from `position` on to byte `at` of `to`.
+  bool read(Incoming& in, std::size_t position, std::size_t bytes, const DataView& to,
+            std::size_t at);
+  // Copies all of it to byte `at` of `to`; notes when that is more than there is room for.
+  bool read_piece(Incoming& in, int rank, const DataView& to, std::size_t at);
+
+  // --- data (shared_data.cc) ---
+  bool deal(std::uint64_t number, const Blocks& from, std::size_t done, std::size_t piece,
+            std::uint32_t flags);
+  bool take_dealt(Incoming& in, int rank, const DataView& to, std::size_t done);
+  template <class Build>
+  int by_messages(bool needed, Build build);
+
+  // --- reductions (shared_reduce.cc) ---
+  struct Fold;
+  bool open(Fold& fold, std::uint64_t number, int rank, std::size_t bytes);
+  bool open_all(Fold& fold, std::uint64_t number, int first, int last, std::size_t bytes);
+  bool fold(Fold& fold, const std::byte* own, std::byte* result, std::size_t begin,
+            std::size_t count);
+  bool reduce_piece(const Reduction& r, int root);
+  bool allreduce_whole(const Reduction& r);
+  bool allreduce_blocks(const Reduction& r);
+  bool send_blocks(std::uint64_t number, const Reduction& r, std::span<const std::size_t> starts);
+  bool fold_block(std::uint64_t number, const Reduction& r, std::span<const std::size_t> starts,
+                  std::byte* result, Outgoing* copy);
+  bool scan_whole(const Reduction& r, bool exclusive);
+  bool scan_chain(const Reduction& r, bool exclusive);
+  // Calls piece(reduction) for pieces that fit a lane.
+  template <class Piece>
+  int in_pieces(const Reduction& r, Piece piece);
+
+  // --- hot ---
+  Lane* lanes_ = nullptr;
+  int rank_;
+  int size_;
+  std::uint64_t number_ = 0;
+  std::size_t failures_;    // Of the engine, when the bells were last looked at.
+  int lost_rank_ = -1;      // A member that is gone: nothing works any more.
+  int too_long_rank_ = -1;  // Whose contribution was too long, in this collective.
+  std::size_t next_small_ = 0;
+  std::size_t next_big_for_one_ = 0;
+  std::size_t next_big_for_all_ = 0;
+  std::array<DoorbellWord*, kSharedMembersMax> bells_{};
+  std::array<std::uint64_t, kSharedMembersMax> left_{};  // As last seen.
+  std::array<Use, kHeads> heads_used_;
+  std::array<Use, kSmalls> smalls_used_;
+  std::array<Use, kBigs> bigs_used_;
+
+  Comm& comm_;
+  std::unique_ptr<SharedMemory> memory_;
+};
+
+// So many blocking collectives a communicator goes without: for few the memory does not pay.
+inline constexpr int kCollectivesBeforeShared = 2;
+
+// Counts a blocking collective, and makes the memory when it is time to.
+[[gnu::cold]] SharedGroup* prepare_shared(Comm& comm);
+
+// What the collective that begins now may use; nullptr: messages. All members call this for every
+// collective, whatever its size.
+inline SharedGroup* shared_group(Comm& comm, const Form& form) {
+  if (form.request != nullptr) return nullptr;
+  if (comm.shared != nullptr) [[likely]]
+    return comm.shared.get();
+  return comm.collectives_until_shared == 0 ? nullptr : prepare_shared(comm);
+}
+// The same, when the table of algorithms says that this collective uses it.
+inline SharedGroup* shared_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
+                               bool commutative = true) {
+  SharedGroup* const group = shared_group(comm, form);
+  if (group == nullptr) return nullptr;
+  const Algorithm algorithm = select(which, comm.size(), bytes, commutative, true);
+  return algorithm == Algorithm::kShared ? group : nullptr;
+}
+
+// How many waits for flags are over, of all threads: so that nobody falls asleep on a flag that has
+// been raised. For progress.
+int flags_raised();
+
+}  // namespace tern::mpi::coll
