@@ -17,12 +17,15 @@ inline std::uint64_t coarse_ms() {
          static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
 }
 
-// Microseconds of the same clock, exact; for what does not happen often.
-inline std::uint64_t fine_us() {
+// Nanoseconds of the same clock, exact; takes some 25 ns.
+inline std::uint64_t fine_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
 }
+
+// Microseconds of the same clock, exact; for what does not happen often.
+inline std::uint64_t fine_us() { return fine_ns() / 1000; }
 
 }  // namespace tern

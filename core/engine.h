@@ -69,7 +69,8 @@ class Engine final : private FabricSink {
             Request& request);
   // The short way for a small message to a connected peer with nothing queued: true when it is
   // sent and the buffer is free. False: nothing happened; use send().
-  bool send_now(Peer& to, const Envelope& envelope, const std::byte* data, std::size_t size_bytes);
+  static bool send_now(Peer& to, const Envelope& envelope, const std::byte* data,
+                       std::size_t size_bytes);
 
   // Connects to a peer before there is anything to send: says a word, which the engine there
   // answers as soon as it is called, whatever for (Peer::greetings there, Peer::answers here).
@@ -253,9 +254,9 @@ inline bool Engine::send_now(Peer& to, const Envelope& envelope, const std::byte
   if (size_bytes > to.max_body_bytes || to.link == nullptr || to.pending_first != nullptr) {
     return false;
   }
-  const wire::EagerWords head = wire::eager_words(envelope.context, envelope.source, envelope.tag);
-  if (to.fabric->send(*to.link, std::as_bytes(std::span(head)), {data, size_bytes}) !=
-      Post::kDone) {
+  if (to.fabric->send_eager(*to.link, envelope.context,
+                            wire::source_and_tag(envelope.source, envelope.tag), data,
+                            size_bytes) != Post::kDone) {
     return false;
   }
   to.traffic->count(counters::Protocol::kEager, size_bytes);

@@ -54,6 +54,10 @@ class Link {
   virtual ~Link() = default;
   // True when get() works on this link (single-copy allowed, RDMA read offered).
   virtual bool can_get() const = 0;
+  // Whether a message this long, above eager_max_bytes, had better go eagerly now; for fabrics
+  // where that differs from peer to peer. Asked before each such message, unless TERN_EAGER_MAX
+  // rules.
+  virtual bool prefers_eager(std::size_t) { return false; }
 };
 
 struct FabricLimits {
@@ -93,6 +97,11 @@ class Fabric {
   // kPending. Preconditions: head <= max_head_bytes, body <= max_body_bytes.
   virtual Post send(Link& link, std::span<const std::byte> head,
                     std::span<const std::byte> body) = 0;
+
+  // send() of one small message as the engine makes most of them: the head is
+  // wire::eager_words(context, source, tag). A fabric whose speed depends on it overrides this.
+  virtual Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
+                          const std::byte* body, std::size_t body_bytes);
 
   // Copies size bytes at the peer's `from` to `to`; kDone, or kPending and on_complete(op).
   virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,

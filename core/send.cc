@@ -70,7 +70,10 @@ bool Engine::advance_data(Peer& peer, Request& request, Stage& stage) {
 // Chooses the protocol and posts the first message. Leaves `stage` at kStart when nothing follows.
 bool Engine::post_start(Peer& peer, Request& request, Stage& stage) {
   const std::size_t total = request.data.bytes();
-  if (total > peer.eager_max_bytes) return post_rendezvous(peer, request);
+  if (total > peer.eager_max_bytes &&
+      (options_.eager_max_bytes != 0 || !peer.link->prefers_eager(total))) {
+    return post_rendezvous(peer, request);
+  }
   if (request.synchronous && request.op == 0) {
     request.op = ops_.add(request);
     if (request.op == 0) {

@@ -2,21 +2,12 @@
 #include "core/wait.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <cstdint>
 
+#include "core/clock.h"
+
 namespace tern {
-namespace {
-
-std::uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 WaitPolicy wait_policy_for(int ranks, int cores) {
   WaitPolicy policy;
@@ -42,7 +33,7 @@ Waiter::Step Waiter::next() {
     return step_;
   }
   if (step_ == Step::kSpin && idle_polls_ % kPollsPerClock != 0) return step_;
-  const std::uint64_t now = now_ns();
+  const std::uint64_t now = fine_ns();
   if (idle_since_ns_ == 0) idle_since_ns_ = now;
   const std::uint64_t idle_us = (now - idle_since_ns_) / 1000;
   if (idle_us < policy_.spin_us) {

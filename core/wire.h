@@ -41,13 +41,14 @@ static_assert(sizeof(EnvelopeHead) == 24, "shm keeps 32 payload bytes in a messa
 // The head of the most frequent message, as three words that are stored as they are loaded again:
 // fields of their own would make every transport's copy wait for several stores to reach the cache.
 using EagerWords = std::array<std::uint64_t, 3>;
-inline EagerWords eager_words(std::uint64_t context, std::int32_t source, std::int32_t tag) {
+inline std::uint64_t source_and_tag(std::int32_t source, std::int32_t tag) {
   static_assert(std::endian::native == std::endian::little);
   static_assert(offsetof(EnvelopeHead, context) == 8 && offsetof(EnvelopeHead, source) == 16 &&
                 offsetof(EnvelopeHead, tag) == 20);
-  return {
-      static_cast<std::uint64_t>(Type::kEager), context,
-      static_cast<std::uint32_t>(source) | std::uint64_t{static_cast<std::uint32_t>(tag)} << 32};
+  return static_cast<std::uint32_t>(source) | std::uint64_t{static_cast<std::uint32_t>(tag)} << 32;
+}
+inline EagerWords eager_words(std::uint64_t context, std::uint64_t source_and_tag) {
+  return {static_cast<std::uint64_t>(Type::kEager), context, source_and_tag};
 }
 
 struct FirstHead {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
 #include "mpi_api/coll/shared.h"
 #include "mpi_api/connections.h"
@@ -34,6 +35,7 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
       remote_(remote) {}
 
 Comm::~Comm() {
+  if (at_once::latest == this) at_once::latest = nullptr;
   if (runtime().connections != nullptr) runtime().connections->untrack(*this);
   if (errhandler != nullptr) errhandler->release();
   if (info != nullptr) info->release();

@@ -59,6 +59,9 @@ class Comm final : public Object {
     return known != nullptr ? *known : find_peer(rank);
   }
 
+  // The same where it has been asked for before; else nullptr.
+  Peer* known_peer(int rank) const { return peers_[rank]; }
+
   std::uint64_t context() const { return context_; }                  // Point-to-point.
   std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
   // Leaders that agree on a new communicator; no receive has wildcards here.

@@ -3,6 +3,7 @@
 #include "mpi_api/p2p.h"
 
 #include "impl.h"
+#include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/runtime.h"
@@ -114,13 +115,14 @@ void start_receive(const DataView& data, int source, int tag, Comm& comm, tern::
 
 int send_blocking(const void* buffer, MPI_Count count, Datatype& datatype, int dest, int tag,
                   Comm& comm, SendMode mode) {
+  at_once::prepare(comm);
   if (dest == MPI_PROC_NULL) return MPI_SUCCESS;
   const DataView data = view(buffer, count, datatype);
   Peer& peer = comm.peer(dest);
   const Envelope envelope{comm.context(), comm.rank(), tag};
   if (mode == SendMode::kStandard) [[likely]] {
     const std::byte* const run = data.run();
-    if (run != nullptr && engine().send_now(peer, envelope, run, data.bytes())) return MPI_SUCCESS;
+    if (run != nullptr && Engine::send_now(peer, envelope, run, data.bytes())) return MPI_SUCCESS;
   }
   tern::Request op;
   engine().send(peer, envelope, data, mode, op);
@@ -154,6 +156,7 @@ int recv(void* buf, MPI_Count count, Datatype* datatype, int source, int tag, Co
 
 int isend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int tag, Comm* comm,
           Request** request) {
+  at_once::prepare(*comm);
   if (dest == MPI_PROC_NULL) {
     *request = completed_send();
     return MPI_SUCCESS;
@@ -161,8 +164,8 @@ int isend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int ta
   // A message that leaves at once needs no request of its own.
   const DataView data = view(buf, count, *datatype);
   if (const std::byte* const run = data.run();
-      run != nullptr && engine().send_now(comm->peer(dest), {comm->context(), comm->rank(), tag},
-                                          run, data.bytes())) {
+      run != nullptr &&
+      Engine::send_now(comm->peer(dest), {comm->context(), comm->rank(), tag}, run, data.bytes())) {
     *request = completed_send();
     return MPI_SUCCESS;
   }

@@ -36,6 +36,8 @@ class ShmFabric final : public Fabric {
   std::string why_unreachable(const Card& card) const override;
   Link* connect(Peer& peer, const Card& card, std::string& why) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
+                  const std::byte* body, std::size_t body_bytes) override;
   Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override;

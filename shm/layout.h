@@ -53,13 +53,19 @@ inline constexpr std::size_t kCellBytes = 128;
 inline constexpr std::size_t kCellHeaderBytes = 8;
 inline constexpr std::size_t kInlineBytes = kCellBytes - kCellHeaderBytes;
 
-struct alignas(kCellBytes) Cell {
-  // Low 32 bits of the cell's position + 1 once it is filled: a value that no earlier lap wrote.
-  // The producer stores it last (release), the consumer's load of it (acquire) pairs with that.
-  std::atomic<std::uint32_t> sequence;
+struct CellHeader {
+  // Low 32 bits of the cell's position + 1: a value that no earlier lap wrote.
+  std::uint32_t sequence;
   std::uint8_t kind;         // CellKind
-  std::uint8_t head_bytes;   // The head lies first in `bytes`, the body behind it if it fits,
-  std::uint16_t body_bytes;  // else at the next free place of the data area.
+  std::uint8_t head_bytes;   // The head lies first in the cell's `bytes`, the body behind it if it
+  std::uint16_t body_bytes;  // fits, else at the next free place of the data area.
+};
+static_assert(sizeof(CellHeader) == sizeof(std::uint64_t));
+
+struct alignas(kCellBytes) Cell {
+  // CellHeader as one word. The producer stores it last (release), the consumer's load of it
+  // (acquire) pairs with that.
+  std::atomic<std::uint64_t> header;
   std::byte bytes[kInlineBytes];
 };
 static_assert(sizeof(Cell) == kCellBytes);

@@ -8,13 +8,16 @@
 // Threading: one thread per end. Failure: the consumer reports impossible contents, never trusts
 // them.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 
 #include "core/small_copy.h"
+#include "core/wire.h"
 #include "shm/layout.h"
+#include "shm/nearness.h"
 
 namespace tern::shm {
 
@@ -40,21 +43,48 @@ class Producer {
     } else {
       small_copy(cell.bytes, head.data(), head.size());
     }
-    cell.kind = static_cast<std::uint8_t>(kind);
-    cell.head_bytes = static_cast<std::uint8_t>(head.size());
-    cell.body_bytes = static_cast<std::uint16_t>(body.size());
-    ++cells_;
-    // Pairs with the acquire in Consumer::peek().
-    cell.sequence.store(static_cast<std::uint32_t>(cells_), std::memory_order_release);
+    publish(cell, kind, head.size(), body.size());
     if (!small) prefetch_next(body.size());
     return true;
   }
-
+  // The same for an eager message (wire::eager_words), in few stores: see mpi_api/at_once.h.
+  bool push_eager(std::uint64_t context, std::uint64_t source_and_tag, const std::byte* body,
+                  std::size_t size) {
+    constexpr std::size_t kHeadBytes = sizeof(wire::EagerWords);
+    if (size > kInlineBytes - kHeadBytes || cells_ - consumed_cells_ == kCells) [[unlikely]] {
+      return push_rare(context, source_and_tag, body, size);
+    }
+    Cell& cell = ring_->cells[cells_ % kCells];
+    // Word by word: the compiler would build an array of them on the stack first.
+    const wire::EagerWords head = wire::eager_words(context, source_and_tag);
+    std::memcpy(cell.bytes, &head[0], sizeof head[0]);
+    std::memcpy(cell.bytes + 8, &head[1], sizeof head[1]);
+    std::memcpy(cell.bytes + 16, &head[2], sizeof head[2]);
+    if (size == sizeof(std::uint64_t)) {
+      std::memcpy(cell.bytes + kHeadBytes, body, sizeof(std::uint64_t));
+    } else {
+      small_copy(cell.bytes + kHeadBytes, body, size);
+    }
+    publish(cell, CellKind::kMessage, kHeadBytes, size);
+    return true;
+  }
+  // Whether bodies go fast; see nearness.h.
+  bool near() const { return nearness_.near(); }
   Ring& ring() const { return *ring_; }
   // True when the consumer has taken everything.
   bool empty() const { return ring_->consumed.cells.load(std::memory_order_acquire) == cells_; }
 
  private:
+  void publish(Cell& cell, CellKind kind, std::size_t head_bytes, std::size_t body_bytes) {
+    ++cells_;
+    const CellHeader header{static_cast<std::uint32_t>(cells_), static_cast<std::uint8_t>(kind),
+                            static_cast<std::uint8_t>(head_bytes),
+                            static_cast<std::uint16_t>(body_bytes)};
+    // Pairs with the acquire in Consumer::header().
+    cell.header.store(std::bit_cast<std::uint64_t>(header), std::memory_order_release);
+  }
+  bool push_rare(std::uint64_t context, std::uint64_t source_and_tag, const std::byte* body,
+                 std::size_t size);
   bool refresh_cells();
   bool push_data(std::span<const std::byte> body);
   void prefetch_next(std::size_t size);
@@ -64,6 +94,7 @@ class Producer {
   std::uint64_t consumed_cells_ = 0;  // As last read.
   std::uint64_t data_ = 0;            // Next byte position in the data area.
   std::uint64_t consumed_data_ = 0;
+  Nearness nearness_;
 };
 
 class Consumer {
@@ -77,18 +108,15 @@ class Consumer {
   };
 
   // Whether there is a next message.
-  bool ready() const {
-    return ring_->cells[cells_ % kCells].sequence.load(std::memory_order_acquire) ==
-           static_cast<std::uint32_t>(cells_ + 1);
-  }
+  bool ready() const { return header().sequence == static_cast<std::uint32_t>(cells_ + 1); }
   // Describes the next message, which stays until pop(). Precondition: ready(). False: what lies
   // there cannot have been written by a sound producer.
   bool read(Message& message) {
     const Cell& cell = ring_->cells[cells_ % kCells];
-    // Read once: the other side could change them under us.
-    const std::size_t head = cell.head_bytes;
-    const std::size_t body = cell.body_bytes;
-    message.kind = static_cast<CellKind>(cell.kind);
+    const CellHeader said = header();  // Read once: the other side could change it under us.
+    const std::size_t head = said.head_bytes;
+    const std::size_t body = said.body_bytes;
+    message.kind = static_cast<CellKind>(said.kind);
     if (head > kInlineBytes || body > kMaxBodyBytes) return false;
     message.head = {cell.bytes, head};
     if (head + body <= kInlineBytes) [[likely]] {
@@ -111,6 +139,10 @@ class Consumer {
   Ring& ring() const { return *ring_; }
 
  private:
+  CellHeader header() const {
+    return std::bit_cast<CellHeader>(
+        ring_->cells[cells_ % kCells].header.load(std::memory_order_acquire));
+  }
   std::span<const std::byte> next_data(std::size_t size);
 
   Ring* ring_;

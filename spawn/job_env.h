@@ -30,7 +30,8 @@ inline constexpr char kCores[] = "TERN_JOB_CORES";            // That the ranks 
 inline constexpr char kAppnum[] = "TERN_JOB_APPNUM";          // Which part of an MPMD command line.
 inline constexpr char kUniverse[] = "TERN_JOB_UNIVERSE";      // MPI_UNIVERSE_SIZE.
 inline constexpr char kErrhandler[] = "TERN_JOB_ERRHANDLER";  // -initial-errhandler; optional.
-inline constexpr char kTerminal[] = "TERN_JOB_STDERR_TTY";    // Set: stderr ends at a terminal.
-inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";  // Spawned jobs only.
+inline constexpr char kConnections[] = "TERN_JOB_CONNECTIONS";  // File for --report-connections.
+inline constexpr char kTerminal[] = "TERN_JOB_STDERR_TTY";      // Set: stderr ends at a terminal.
+inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";   // Spawned jobs only.
 
 }  // namespace tern::spawn::env

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/format.h"
+#include "spawn/connections_picture.h"
 #include "spawn/job.h"
 #include "spawn/options.h"
 #include "spawn/prepare.h"
@@ -49,6 +50,8 @@ int run(const Words& words) {
   }
   set_quiet(plan.quiet);
   say_what_has_no_effect(plan.without_effect);
+  ConnectionsPicture picture;
+  if (const Problem wrong = picture.begin(plan); wrong.has()) return stop(wrong);
   PreparedJob prepared;
   if (const Problem wrong = prepare(plan, environ, prepared); wrong.has()) return stop(wrong);
   if (plan.display_allocation) print(describe_allocation(plan, prepared));
@@ -61,6 +64,7 @@ int run(const Words& words) {
     code = job.run();
     signal_number = job.ended_by_signal();
   }
+  if (const Problem undrawn = picture.finish(); undrawn.has()) say(undrawn.text);
   if (signal_number != 0 && signal_number != SIGQUIT) {
     ::signal(signal_number, SIG_DFL);
     sigset_t one;

@@ -178,6 +178,8 @@ class Table {
     group_ = "Control";
     text("--timeout", raw_.timeout, "SECONDS",
          "End the job after this time (also MPIEXEC_TIMEOUT)");
+    text("--report-connections", raw_.connections_path, "FILE.svg",
+         "Draw who talked to whom, over what and how much");
     flag("--print-all-exitcodes", raw_.exit_codes, "Print the exit codes of all ranks");
     flag("-v,--verbose", raw_.verbose, "Say what is done");
     flag("-q,--quiet", raw_.quiet, "Say nothing but errors");

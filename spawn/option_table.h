@@ -30,7 +30,7 @@ struct RawOptions {
   std::string bind_to, map_by, rank_by, cpu_set, cores_per_rank, per_socket;
   bool oversubscribe = false, no_oversubscribe = false, hwthreads = false;
   // Control.
-  std::string timeout;
+  std::string timeout, connections_path;
   bool verbose = false, quiet = false, exit_codes = false, version = false;
   bool report_bindings = false, display_map = false, display_allocation = false;
   Words without_effect;

@@ -136,6 +136,7 @@ Problem read_job(const RawOptions& raw, JobPlan& plan, EnvironmentWish& environm
   plan.quiet |= raw.quiet;
   plan.print_exit_codes |= raw.exit_codes;
   plan.report_bindings |= raw.report_bindings;
+  if (!raw.connections_path.empty()) plan.connections_path = raw.connections_path;
   plan.display_map |= raw.display_map;
   plan.display_allocation |= raw.display_allocation;
   plan.without_effect.insert(plan.without_effect.end(), raw.without_effect.begin(),

@@ -42,6 +42,7 @@ struct JobPlan {
   bool quiet = false;
   bool print_exit_codes = false;
   bool report_bindings = false;
+  std::string connections_path;  // --report-connections; empty: none.
   bool display_map = false;
   bool display_allocation = false;
   Words without_effect;  // Options given that do nothing here.

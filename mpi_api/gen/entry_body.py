@@ -110,6 +110,8 @@ class Body:
                 text = cxx(p.declaration(self.function.is_large))
             parameters.append(text)
         inline = "[[gnu::always_inline]] inline" if self.function.hot else "inline"
+        if self.function.at_once:  # Its frame would be a cost of the short way.
+            inline = "[[gnu::noinline]]"
         return wrap(f"{inline} int {body_name(self.function)}", parameters, " {")
 
     def raise_failure(self):

@@ -19,7 +19,11 @@ def c_entry(function):
         arguments = [p.name for p in function.parameters if p.name != "..."]
         call = wrap(f"return tern::mpi::impl::{function.impl}", arguments, ";", "  ")
     else:
-        arguments = [f'"{function.name}"'] + [argument(p, function) for p in function.parameters]
+        plain = [argument(p, function) for p in function.parameters]
+        if function.at_once:
+            head += "\n" + wrap(f"if (tern::mpi::at_once::{function.impl}", plain,
+                                ") [[likely]] return MPI_SUCCESS;", "  ")
+        arguments = [f'"{function.name}"'] + plain
         call = wrap(f"return tern::mpi::entry::{body_name(function)}", arguments, ";", "  ")
     return f"{head}\n{call}\n}}\nTERN_WEAK_ALIAS({function.name})\n"
 
@@ -34,6 +38,7 @@ def argument(parameter, function):
 
 PREAMBLE = """\
 #include "impl.h"
+#include "mpi_api/at_once.h"
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/form.h"
 

@@ -23,7 +23,7 @@ LONG_KEY, LONG_VALUE = "too_long_key", "too_long_value"
 
 # A good value of each kind; the variables are wrong_calls.c's.
 GOOD = {
-    "int": "0", "flag": "0", "length": "1", "dest": "MPI_PROC_NULL", "source": "MPI_PROC_NULL",
+    "int": "1", "flag": "0", "length": "1", "dest": "MPI_PROC_NULL", "source": "MPI_PROC_NULL",
     "send_tag": "0", "recv_tag": "0", "root": "me", "rank": "0", "keyval": "keyval",
     "error_code": "MPI_ERR_OTHER", "color": "0", "aint": "0", "memory_size": "8",
     "large_count": "1", "count": "1", "byte_count": "8", "attach_size": "4096",

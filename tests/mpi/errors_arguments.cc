@@ -4,6 +4,7 @@
 // class, leave the process able to communicate, and (Tern) say in the error's text which call it
 // was. Several classes are accepted only where versions of the standard differ or it leaves a
 // choice.
+#include <climits>
 #include <functional>
 
 #include "check.h"
@@ -54,6 +55,7 @@ std::vector<Wrong> sends() {
     table.push_back({name, "any source", {MPI_ERR_RANK}, [=] { return f(buffer, 1, MPI_INT, MPI_ANY_SOURCE, 0, world()); }});
     table.push_back({name, "tag -77", {MPI_ERR_TAG}, [=] { return f(buffer, 1, MPI_INT, 0, -77, world()); }});
     table.push_back({name, "any tag", {MPI_ERR_TAG}, [=] { return f(buffer, 1, MPI_INT, 0, MPI_ANY_TAG, world()); }});
+    table.push_back({name, "tag above MPI_TAG_UB", {MPI_ERR_TAG}, [=] { return f(buffer, 1, MPI_INT, check::rank, INT_MAX, world()); }});
     table.push_back({name, "null comm", {MPI_ERR_COMM}, [=] { return f(buffer, 1, MPI_INT, 0, 0, MPI_COMM_NULL); }});
     table.push_back({name, "null buffer", {MPI_ERR_BUFFER}, [=] { return f(nullptr, 1, MPI_INT, 0, 0, world()); }});
   }
@@ -211,6 +213,21 @@ void run_table(const std::vector<Wrong>& table) {
 }
 
 void wrong_sends() { run_table(sends()); }
+// An implementation may send differently, and check differently, to whom it has sent before.
+void wrong_sends_after_right_ones() {
+  MPI_Request pending[4];
+  for (int i = 0; i < 2; ++i) {
+    MPI_Irecv(&values[i], 1, MPI_INT, check::rank, i, world(), &pending[i]);
+    MPI_Send(buffer, 1, MPI_INT, check::rank, i, world());
+  }
+  MPI_Waitall(2, pending, MPI_STATUSES_IGNORE);
+  for (int i = 0; i < 2; ++i) {
+    MPI_Irecv(&values[i], 1, MPI_INT, check::rank, i, world(), &pending[i]);
+    MPI_Isend(buffer, 1, MPI_INT, check::rank, i, world(), &pending[2 + i]);
+  }
+  MPI_Waitall(4, pending, MPI_STATUSES_IGNORE);
+  run_table(sends());
+}
 void wrong_receives() { run_table(receives()); }
 void wrong_requests() { run_table(requests()); }
 void wrong_communicators() { run_table(communicators()); }
@@ -222,6 +239,7 @@ void wrong_others() { run_table(others()); }
 int main(int argc, char** argv) {
   return check::main(argc, argv,
                      {{"wrong_sends", wrong_sends},
+                      {"wrong_sends_after_right_ones", wrong_sends_after_right_ones},
                       {"wrong_receives", wrong_receives},
                       {"wrong_requests", wrong_requests},
                       {"wrong_communicators", wrong_communicators},

@@ -78,6 +78,15 @@ def add(check, require, run, build):
         require("ok grown" in output, "it did not end well", output)
 
     @check
+    def a_crash_in_a_connected_job_is_an_error():
+        """Without a message on its way: a peer that is silent is asked."""
+        done = subprocess.run(["timeout", "60", f"{build}/bin/mpiexec", "-n", "1", f"{build}/tests/spawn/bin/spawn_program",
+                               "crash"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=dict(os.environ, TERN_FABRIC="verbs", TERN_PEER_TIMEOUT="5"))
+        for text in ("MPI_ERR_PROC_ABORTED", "ok parent lives"):
+            require(text in done.stdout, f"the output lacks `{text}`", done.stdout)
+
+    @check
     def queue_pairs_come_back():
         """What spawned processes took is free again: their parent's queue pairs do not grow in number."""
         parent = subprocess.Popen([f"{build}/tests/spawn/bin/spawn_program", "cycle", "15"], stdout=subprocess.PIPE,

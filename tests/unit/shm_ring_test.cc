@@ -84,7 +84,9 @@ TEST(Ring, DamagedCellsAreReportedOrHarmless) {
     auto* const raw = reinterpret_cast<std::byte*>(&cell);
     for (std::size_t i = 0; i < sizeof cell; ++i)
       raw[i] = static_cast<std::byte>(random.below(256));
-    cell.sequence.store(1);
+    CellHeader header = std::bit_cast<CellHeader>(cell.header.load());
+    header.sequence = 1;
+    cell.header.store(std::bit_cast<std::uint64_t>(header));
     Consumer in(*ring);
     ASSERT_TRUE(in.ready());
     Consumer::Message message;
@@ -97,6 +99,47 @@ TEST(Ring, DamagedCellsAreReportedOrHarmless) {
     ASSERT_GE(message.body.data(), begin);
     ASSERT_LE(message.body.data() + message.body.size(), end);
   }
+}
+
+TEST(Ring, EagerMessagesOfEverySizeLookAsPushMakesThem) {
+  const auto ring = new_ring();
+  Producer out(*ring);
+  Consumer in(*ring);
+  std::vector<std::byte> body(kMaxBodyBytes);
+  for (std::size_t i = 0; i < body.size(); ++i) body[i] = pattern(5, i);
+  for (std::size_t size = 0; size <= 300; ++size) {
+    ASSERT_TRUE(out.push_eager(size * 4, wire::source_and_tag(-3, 77), body.data(), size));
+    Consumer::Message message;
+    ASSERT_TRUE(in.ready() && in.read(message));
+    wire::EnvelopeHead head;
+    ASSERT_EQ(message.head.size(), sizeof head);
+    std::memcpy(&head, message.head.data(), sizeof head);
+    EXPECT_EQ(head.type, wire::Type::kEager);
+    EXPECT_EQ(head.context, size * 4);
+    EXPECT_EQ(head.source, -3);
+    EXPECT_EQ(head.tag, 77);
+    ASSERT_EQ(message.body.size(), size);
+    EXPECT_TRUE(std::equal(message.body.begin(), message.body.end(), body.begin())) << size;
+    in.pop();
+  }
+}
+
+TEST(Nearness, ChangesByAgreementAndNotByOneInterruption) {
+  constexpr std::uint64_t kFast = 300, kSlow = 1500, kInterrupted = 5000000;  // ns for 2 KiB
+  Nearness nearness;
+  EXPECT_TRUE(nearness.near());
+  for (int i = 0; i < 100; ++i) nearness.add(2048, i % 3 == 0 ? kInterrupted : kFast);
+  EXPECT_TRUE(nearness.near());
+  for (int i = 0; i < 100; ++i) nearness.add(2048, kSlow);
+  EXPECT_FALSE(nearness.near());
+  nearness.add(2048, kFast);
+  EXPECT_FALSE(nearness.near());
+  for (int i = 0; i < 100; ++i) nearness.add(2048, kFast);
+  EXPECT_TRUE(nearness.near());
+  int timed = 0;
+  for (int i = 0; i < 80; ++i) timed += nearness.wants(Nearness::kMinBytes) ? 1 : 0;
+  EXPECT_EQ(timed, 10);
+  EXPECT_FALSE(nearness.wants(Nearness::kMinBytes - 1));
 }
 
 TEST(Inbox, ManyProducersLoseNothing) {

@@ -1,0 +1,81 @@
+// mpi_api/at_once.h - the short way of MPI_Send and MPI_Isend.
+//
+// Between two cores that share no cache a message costs what its cache line takes to change hands,
+// unless the processor can have several on their way; it can when few other stores lie between two
+// messages, because stores reach the cache in their order. So the most frequent send, a small and
+// dense one to a peer that is connected, is tried first, in a handful of instructions that write
+// little but the message. Whatever is not quite so simple, wrong arguments included, takes the long
+// way, which finds out again what is the matter and says so.
+//
+// Threading: never taken with MPI_THREAD_MULTIPLE. Failure: false, and nothing has happened.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "core/engine.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/datatype.h"
+#include "mpi_api/entry.h"
+#include "mpi_api/request.h"
+
+namespace tern::mpi::at_once {
+
+// The communicator of the latest send that took the long way, which has checked the handle; nullptr
+// when it has been freed since.
+inline Comm* latest = nullptr;
+// Of completed_send(), once a send has taken the long way.
+inline MPI_Request completed = nullptr;
+
+// By the long way, which makes the short one possible for the sends that follow.
+inline void prepare(Comm& comm) {
+  latest = &comm;
+  completed = to_handle(completed_send());
+}
+
+inline Comm* comm_of(MPI_Comm handle) {
+  const auto value = reinterpret_cast<std::uintptr_t>(handle);
+  if (value >= 4096) return reinterpret_cast<Comm*>(value) == latest ? latest : nullptr;
+  Object* const object = predefined_objects[value];
+  return object != nullptr && object->kind() == Kind::kComm ? static_cast<Comm*>(object) : nullptr;
+}
+
+inline const Datatype* datatype_of(MPI_Datatype handle) {
+  const auto value = reinterpret_cast<std::uintptr_t>(handle);
+  const Object* const object = value < 4096 ? predefined_objects[value] : nullptr;
+  return object != nullptr && object->kind() == Kind::kDatatype
+             ? static_cast<const Datatype*>(object)
+             : nullptr;
+}
+
+// True when the message has left: the send is complete.
+[[gnu::always_inline]] inline bool send(const void* buf, MPI_Count count, MPI_Datatype datatype,
+                                        int dest, int tag, MPI_Comm comm) {
+  constexpr std::uint64_t kMostElements = 1 << 16;  // Also keeps their bytes from overflowing.
+  constexpr std::uintptr_t kSpecialBuffers = 2;     // MPI_BOTTOM, MPI_IN_PLACE and their like.
+  if (!is_initialized() || entry_state.threaded) [[unlikely]]
+    return false;
+  Comm* const to = comm_of(comm);
+  const Datatype* const type = datatype_of(datatype);
+  if (to == nullptr || type == nullptr || !type->layout().is_dense() || !type->supported() ||
+      static_cast<std::uint64_t>(count) > kMostElements ||
+      static_cast<unsigned>(dest) >= static_cast<unsigned>(to->remote_size()) ||
+      static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) ||
+      reinterpret_cast<std::uintptr_t>(buf) <= kSpecialBuffers) {
+    return false;
+  }
+  Peer* const peer = to->known_peer(dest);
+  return peer != nullptr &&
+         Engine::send_now(*peer, {to->context(), to->rank(), tag},
+                          static_cast<const std::byte*>(buf),
+                          type->layout().size() * static_cast<std::size_t>(count));
+}
+
+[[gnu::always_inline]] inline bool isend(const void* buf, MPI_Count count, MPI_Datatype datatype,
+                                         int dest, int tag, MPI_Comm comm, MPI_Request* request) {
+  if (request == nullptr || completed == nullptr || !send(buf, count, datatype, dest, tag, comm))
+    return false;
+  *request = completed;
+  return true;
+}
+
+}  // namespace tern::mpi::at_once
