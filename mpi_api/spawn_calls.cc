@@ -104,7 +104,10 @@ int launch(SpawnWish& wish, std::unique_ptr<LauncherContact>& contact, std::vect
   if (const int error = find_directory(wish.request.directory)) return error;
   wish.request.universe_size = std::max(0, runtime().wireup->info().universe_size);
   std::string why;
-  contact = LauncherContact::start(*runtime().wireup, wish.request, why);
+  const auto start_launcher = [](const std::string& address) {
+    return runtime().wireup->start_launcher(address);
+  };
+  contact = LauncherContact::start(start_launcher, wish.request, why);
   if (contact == nullptr) return fail(MPI_ERR_SPAWN, "{}", why);
   runtime().spawned->await(*contact);
   const auto deadline = std::chrono::steady_clock::now() + kLauncherTime;

@@ -19,6 +19,7 @@
 
 #include "spawn/event_loop.h"
 #include "spawn/guard.h"
+#include "spawn/launcher_contact.h"
 #include "spawn/output_relay.h"
 #include "spawn/pmi1_channel.h"
 #include "spawn/pmi1_server.h"
@@ -45,6 +46,8 @@ class Job final : private Pmi1ServerSink {
   // is then not printed).
   void when_started(std::function<void(const Problem&)> what) { when_started_ = std::move(what); }
   EventLoop& loop() { return loop_; }
+  // Something that the ranks find in their key-value space.
+  void preset(const std::string& key, const std::string& value) { server_.preset(key, value); }
   // Ends the job as a failed one, saying why.
   void end(std::string_view why);
 
@@ -74,7 +77,18 @@ class Job final : private Pmi1ServerSink {
   void finish_output();
 
   // job_spawn.cc
+  // A conversation with the launcher of processes that a program of another MPI has asked for. It
+  // lasts as long as this job: its end is the end of those processes.
+  struct Spawning {
+    int rank = 0;
+    int wanted = 0;
+    EventLoop::Clock::time_point until;
+    std::unique_ptr<LauncherContact> contact;
+  };
   void on_spawn(int rank, std::string_view address) override;
+  void on_spawn_request(int rank, SpawnRequest request) override;
+  std::error_code start_launcher(int rank, const std::string& address);
+  void look_at(Spawning& spawning);
   bool reap_launcher(pid_t pid, int status);
   void signal_launchers(int number) const;
 
@@ -116,6 +130,7 @@ class Job final : private Pmi1ServerSink {
   int running_ = 0;
   // Of jobs that ranks have spawned. They outlive the ranks, and this job waits for them.
   std::vector<pid_t> launchers_;
+  std::vector<std::unique_ptr<Spawning>> spawnings_;
   std::function<void(const Problem&)> when_started_;
 
   int exit_code_ = 0;

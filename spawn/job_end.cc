@@ -151,6 +151,7 @@ int Job::ended_by_signal() const {
 
 void Job::end_ranks() {
   ending_ = true;
+  spawnings_.clear();
   signal_groups(SIGTERM);
   signal_groups(SIGCONT);  // A stopped process does not die of SIGTERM before it goes on.
   loop_.after(kFailureGrace, [this] {

@@ -63,7 +63,8 @@ std::error_code start_own_launcher(const std::string& address) {
   return {};
 }
 
-std::unique_ptr<LauncherContact> LauncherContact::start(WireUp& wireup, const SpawnRequest& request,
+std::unique_ptr<LauncherContact> LauncherContact::start(const StartLauncher& start_launcher,
+                                                        const SpawnRequest& request,
                                                         std::string& why) {
   std::unique_ptr<LauncherContact> contact(new LauncherContact);
   std::string address;
@@ -73,7 +74,7 @@ std::unique_ptr<LauncherContact> LauncherContact::start(WireUp& wireup, const Sp
     return nullptr;
   }
   contact->unsent_ = request.encode();
-  if (const std::error_code error = wireup.start_launcher(address)) {
+  if (const std::error_code error = start_launcher(address)) {
     why = tern::format("a launcher cannot be started: {}", error.message());
     return nullptr;
   }

@@ -4,20 +4,22 @@
 // answer; nothing blocks. Afterwards the socket says that both live. Threading: one thread at a
 // time. Failure: sentences.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <system_error>
 
 #include "spawn/spawn_request.h"
-#include "spawn/wireup.h"
 
 namespace tern::spawn {
 
 class LauncherContact {
  public:
+  // Has a launcher started that makes contact at `address`.
+  using StartLauncher = std::function<std::error_code(const std::string& address)>;
   // nullptr with a sentence in `why`.
-  static std::unique_ptr<LauncherContact> start(WireUp& wireup, const SpawnRequest& request,
-                                                std::string& why);
+  static std::unique_ptr<LauncherContact> start(const StartLauncher& start_launcher,
+                                                const SpawnRequest& request, std::string& why);
   // Closes the conversation. Without detach() before, that ends the new processes.
   ~LauncherContact();
   LauncherContact(const LauncherContact&) = delete;

@@ -32,7 +32,7 @@ Pmi1Server::Pmi1Server(std::string kvs_name, int universe_size, std::vector<int>
 }
 
 void Pmi1Server::on_line(int rank, std::string_view line) {
-  if (at(rank).in_block || line.starts_with("mcmd=")) {
+  if (!at(rank).block.is_empty() || line.starts_with("mcmd=")) {
     on_block_line(rank, line);
     return;
   }
@@ -80,21 +80,11 @@ void Pmi1Server::on_line(int rank, std::string_view line) {
                             "_result rc=-1 msg=unknown_command\n");
 }
 
-// The standard's way of spawning cannot say why it failed, and Tern's library does not use it; the
-// caller gets an error instead of a hang.
 void Pmi1Server::on_block_line(int rank, std::string_view line) {
-  Rank& self = at(rank);
-  if (!self.in_block) {
-    self.in_block = true;
-    self.spawns_total = self.spawns_so_far = 1;
-  }
-  if (const auto total = number_field(line, "totspawns")) self.spawns_total = *total;
-  if (const auto so_far = number_field(line, "spawnssofar")) self.spawns_so_far = *so_far;
-  if (line != "endcmd") return;
-  self.in_block = false;
-  if (self.spawns_so_far >= self.spawns_total) {
-    sink_.send_to(rank, "cmd=spawn_result rc=-1 msg=spawn_is_not_supported_by_this_mpiexec\n");
-  }
+  Pmi1SpawnBlock& block = at(rank).block;
+  if (!block.add(line)) return;
+  if (auto request = block.take()) return sink_.on_spawn_request(rank, std::move(*request));
+  sink_.send_to(rank, "cmd=spawn_result rc=-1 msg=request_not_understood\n");
 }
 
 void Pmi1Server::on_card(int rank, std::string_view line) {

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "spawn/pmi1_spawn.h"
+
 namespace tern::spawn {
 
 class Pmi1ServerSink {
@@ -23,6 +25,8 @@ class Pmi1ServerSink {
   // The rank wants a launcher for processes that it spawns; it waits for it at `address`
   // (spawned.h). There is no answer: the launcher itself makes contact.
   virtual void on_spawn(int rank, std::string_view address) = 0;
+  // A program of another MPI wants processes (pmi1_spawn.h), and waits for spawn_result.
+  virtual void on_spawn_request(int rank, SpawnRequest request) = 0;
 
  protected:
   ~Pmi1ServerSink() = default;
@@ -40,6 +44,9 @@ class Pmi1Server {
   // appnums has one entry per rank.
   Pmi1Server(std::string kvs_name, int universe_size, std::vector<int> appnums,
              Pmi1ServerSink& sink);
+
+  // Something that is in the key-value space from the start.
+  void preset(const std::string& key, const std::string& value) { values_[key] = value; }
 
   // One line without its end, from this rank.
   void on_line(int rank, std::string_view line);
@@ -62,10 +69,7 @@ class Pmi1Server {
     bool in_barrier = false;
     std::string card;              // As sent, encoded; empty: not put (a card is never empty).
     std::vector<Waiting> waiting;  // Who wants the card.
-    // mcmd=spawn comes as a block of lines up to endcmd.
-    bool in_block = false;
-    int spawns_total = 1;
-    int spawns_so_far = 1;
+    Pmi1SpawnBlock block;          // Of which some lines may be there.
   };
 
   Rank& at(int rank) { return ranks_[static_cast<std::size_t>(rank)]; }

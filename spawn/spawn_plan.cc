@@ -290,6 +290,8 @@ Problem plan_spawn(const SpawnRequest& request, char* const* environment, SpawnP
   }
   reader.finish();
   for (AppPlan& app : plan.job.apps) {
+    // By this, programs of other MPIs know that they have a parent.
+    if (!request.values.empty()) app.environment.set.emplace_back("PMI_SPAWNED", "1");
     if (!request.port.empty()) app.environment.set.emplace_back(env::kParentPort, request.port);
   }
   return {};

@@ -37,6 +37,10 @@ std::string SpawnRequest::encode() const {
   put(text, "directory", directory);
   put(text, "port", port);
   put(text, "universe", std::to_string(universe_size));
+  for (const auto& [key, value] : values) {
+    put(text, "kvs-key", key);
+    put(text, "kvs-value", value);
+  }
   for (const SpawnCommand& command : commands) {
     put(text, "program", command.program);
     put(text, "count", std::to_string(command.count));
@@ -58,6 +62,10 @@ std::optional<SpawnRequest> SpawnRequest::decode(std::string_view text) {
       request.port = value;
     } else if (key == "universe") {
       request.universe_size = to_number(value).value_or(0);
+    } else if (key == "kvs-key") {
+      request.values.emplace_back(value, "");
+    } else if (key == "kvs-value" && !request.values.empty()) {
+      request.values.back().second = value;
     } else if (key == "program") {
       request.commands.emplace_back().program = value;
     } else if (request.commands.empty()) {

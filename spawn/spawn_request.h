@@ -23,6 +23,9 @@ struct SpawnRequest {
   std::string port;       // Where the new processes connect to; empty: they are no MPI programs.
   int universe_size = 0;  // 0: not known.
   std::vector<SpawnCommand> commands;
+  // What the new processes find in their key-value space: programs of other MPIs leave a port
+  // there.
+  std::vector<std::pair<std::string, std::string>> values;
 
   std::string encode() const;
   static std::optional<SpawnRequest> decode(std::string_view text);

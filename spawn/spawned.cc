@@ -149,6 +149,7 @@ int run_spawned(const std::string& address) {
     return 0;  // The process that asked has been told.
   }
   Job job(plan.job, prepared);
+  for (const auto& [key, value] : request->values) job.preset(key, value);
   Origin origin(fd, job);
   bool failed = false;
   job.when_started([&](const Problem& problem) {

@@ -7,6 +7,8 @@
 //   abort CODE      rank 1 aborts, the others sleep
 //   leave           rank 1 exits without finalizing, the others sleep
 //   late CODE       finalize, then rank 1 exits with CODE
+//   spawn PROGRAM   rank 0 asks in PMI-1's own words for two processes that do `spawned`
+//   spawned         print what the parent has left in the key-value space
 //   garbage         rank 1 writes nonsense to its launcher; cards then work all the same for others
 #include <poll.h>
 #include <unistd.h>
@@ -106,6 +108,30 @@ void print_facts(const LaunchInfo& info) {
       info.initial_errhandler.c_str());
 }
 
+// --- as programs of other MPIs do it: lines on the socket ---
+
+std::string ask(int fd, const std::string& lines) {
+  std::string answer;
+  if (::write(fd, lines.data(), lines.size()) != static_cast<ssize_t>(lines.size())) return {};
+  char c = 0;
+  while (::read(fd, &c, 1) == 1 && c != '\n') answer += c;
+  return answer;
+}
+
+void spawn(int fd, const std::string& program) {
+  const std::string answer =
+      ask(fd, "mcmd=spawn\nnprocs=2\nexecname=" + program +
+                  "\ntotspawns=1\nspawnssofar=1\narg1=spawned\nargcnt=1\npreput_num=1\n"
+                  "preput_key_0=PARENT_PORT\npreput_val_0=left#for$you\ninfo_num=0\nendcmd\n");
+  std::printf("%s\n", answer.c_str());
+}
+
+void spawned(int fd, int rank) {
+  const char* const known = std::getenv("PMI_SPAWNED");
+  const std::string answer = ask(fd, "cmd=get kvsname=any key=PARENT_PORT\n");
+  std::printf("child %d PMI_SPAWNED=%s %s\n", rank, known != nullptr ? known : "", answer.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -129,6 +155,8 @@ int main(int argc, char** argv) {
   }
   if (what == "cards") ok = ok && fetch_all(rank);
   if (what == "facts") print_facts(rank.info());
+  if (what == "spawn" && me == 0 && argc > 2) spawn(raw_fd, argv[2]);
+  if (what == "spawned") spawned(raw_fd, me);
   if (what == "barrier") {
     for (int i = 0; i < number; ++i) ok = ok && rank.barrier();
   }

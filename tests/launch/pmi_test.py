@@ -40,6 +40,18 @@ class Wire(MpiexecTest):
         both = f"{PMI_PROGRAM} cards && {PMI_PROGRAM} cards 700"
         self.assertEqual(self.run_mpiexec("-n", 3, "sh", "-c", both), (0, "", ""))
 
+    def test_a_program_of_another_mpi_spawns(self):
+        code, out, err = self.run_mpiexec("-n", 2, PMI_PROGRAM, "spawn", PMI_PROGRAM)
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(sorted(out.splitlines()), [
+            *(f"child {rank} PMI_SPAWNED=1 cmd=get_result rc=0 msg=success value=left#for$you" for rank in (0, 1)),
+            "cmd=spawn_result rc=0 errcodes=0,0"])
+        code, out, err = self.run_mpiexec("-n", 1, PMI_PROGRAM, "spawn", "no_such_program")
+        self.assertEqual(code, 0)
+        self.assertIn("cmd=spawn_result rc=-1", out)
+        self.assertIn("rank 0 cannot spawn", err)
+        self.assertIn("no_such_program", err)
+
     def test_nonsense_from_one_rank_does_not_hurt_the_others(self):
         self.assertEqual(self.run_mpiexec("-n", 3, PMI_PROGRAM, "garbage"), (0, "", ""))
 

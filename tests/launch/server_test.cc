@@ -38,6 +38,10 @@ class Server : public testing::Test, protected Pmi1ServerSink {
     spawns_.push_back(std::to_string(rank) + ":" + std::string(address));
   }
 
+  void on_spawn_request(int rank, SpawnRequest request) override {
+    spawns_.push_back(std::to_string(rank) + ":" + request.encode());
+  }
+
   // What the server has sent to this rank since the last look.
   std::vector<std::string> sent(int rank) {
     return std::exchange(sent_[static_cast<std::size_t>(rank)], {});
@@ -159,17 +163,41 @@ TEST_F(Server, NamesArePublishedOnce) {
   EXPECT_THAT(ask(1, "cmd=unpublish_name service=s"), HasSubstr("info=fail"));
 }
 
-TEST_F(Server, SpawnIsAnErrorAndNoHang) {
+TEST_F(Server, ASpawnRequestComesInBlocks) {
   for (const char* line :
-       {"mcmd=spawn", "nprocs=2", "execname=a.out", "totspawns=2", "spawnssofar=1", "endcmd"}) {
+       {"mcmd=spawn", "nprocs=2", "execname=a.out", "totspawns=2", "spawnssofar=1", "arg1=one two",
+        "arg2=", "argcnt=2", "preput_num=1", "preput_key_0=PORT", "preput_val_0=tag#0$a b=c",
+        "info_num=1", "info_key_0=wdir", "info_val_0=/tmp/x y", "endcmd"}) {
     server_.on_line(0, line);
   }
-  EXPECT_THAT(sent(0), IsEmpty());  // One of two blocks.
-  for (const char* line : {"mcmd=spawn", "nprocs=1", "totspawns=2", "spawnssofar=2", "endcmd"}) {
+  EXPECT_THAT(spawns_, IsEmpty());  // One of two blocks.
+  for (const char* line : {"mcmd=spawn", "nprocs=1", "execname=b.out", "totspawns=2",
+                           "spawnssofar=2", "argcnt=0", "endcmd"}) {
     server_.on_line(0, line);
   }
-  EXPECT_THAT(sent(0), ElementsAre(HasSubstr("cmd=spawn_result rc=-1")));
+  SpawnRequest expected;
+  expected.values = {{"PORT", "tag#0$a b=c"}};
+  expected.commands = {{"a.out", {"one two", ""}, 2, {{"wdir", "/tmp/x y"}}}, {"b.out", {}, 1, {}}};
+  EXPECT_THAT(spawns_, ElementsAre("0:" + expected.encode()));
+  EXPECT_EQ(SpawnRequest::decode(expected.encode())->values, expected.values);
+  EXPECT_THAT(sent(0), IsEmpty());  // Whoever starts the processes answers.
   EXPECT_THAT(ask(0, "cmd=get_appnum"), HasSubstr("appnum"));
+}
+
+TEST_F(Server, ASpawnRequestWithoutSenseIsAnError) {
+  const std::vector<std::vector<const char*>> blocks = {
+      {"mcmd=spawn", "nprocs=1", "endcmd"},
+      {"mcmd=spawn", "nprocs=0", "execname=a", "endcmd"},
+      {"mcmd=launch", "nprocs=1", "execname=a", "endcmd"},
+      {"mcmd=spawn", "nprocs=1", "execname=a", "what is this", "endcmd"}};
+  for (const auto& block : blocks) {
+    for (const char* line : block) server_.on_line(1, line);
+    EXPECT_THAT(sent(1), ElementsAre(HasSubstr("cmd=spawn_result rc=-1")));
+  }
+  server_.on_line(1, "mcmd=spawn");
+  for (int i = 0; i < 1000; ++i) server_.on_line(1, "arg1=" + std::string(10000, 'x'));
+  EXPECT_THAT(ask(1, "endcmd"), HasSubstr("cmd=spawn_result rc=-1"));
+  EXPECT_THAT(spawns_, IsEmpty());
 }
 
 TEST_F(Server, UnknownCommandsAreAnswered) {
