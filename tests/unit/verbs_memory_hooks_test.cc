@@ -1,5 +1,6 @@
 // Memory that goes away and comes back with other contents is noticed, whatever way it goes.
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -153,6 +154,27 @@ TEST_F(MemoryHooks, FreedByTheAllocator) {
   cache.release(*region);
   EXPECT_GE(cache.counters().invalidated, 1U);
   munmap(other, kSize);
+}
+
+// The end of the heap, which goes and comes back without munmap() and mmap().
+TEST_F(MemoryHooks, GivenBackAtTheEndOfTheHeap) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer's allocator has no such heap";
+#endif
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  constexpr std::size_t kOnHeap = 400 * 1024;
+  for (int round = 0; round < 3; ++round) {
+    auto* const memory = static_cast<char*>(malloc(kOnHeap));
+    std::memset(memory, 'a' + round, kOnHeap);
+    EXPECT_EQ(first_byte(memory + kOnHeap / 2), 'a' + round);
+    const std::uint64_t before = cache.counters().invalidated;
+    free(memory);
+    malloc_trim(0);
+    char other = 0;  // The next use of the cache acts on what it was told.
+    std::string why;
+    cache.release(*cache.acquire(&other, 1, why));
+    EXPECT_GT(cache.counters().invalidated, before);
+  }
 }
 
 TEST_F(MemoryHooks, ThreadsUnmapWhileOthersRegister) {
