@@ -73,6 +73,9 @@ constexpr Variable kVariables[] = {
     {"TERN_VERBOSE", Kind::kNumber, "0",
      "1: mention what had no effect, such as unknown info keys."},
     {"TERN_WARNINGS", Kind::kBool, "1", "Print warnings about the configuration on rank 0."},
+    {"TERN_COLL_FILE", Kind::kText, "",
+     "File of algorithms of collectives: lines `COLLECTIVE RANKS BYTES ALGORITHM`, of which the "
+     "first that fits decides; RANKS and BYTES are upper bounds or *. All ranks need the same."},
     {"TERN_COLL_", Kind::kText, "",
      "TERN_COLL_<OPERATION>=algorithm forces an algorithm of a collective; tern-info collectives "
      "lists "

@@ -166,6 +166,10 @@ void warn(const Config& config, const std::vector<std::string>& warnings, int ra
 }
 
 void choose_algorithms(const Config& config, std::vector<std::string>& warnings) {
+  const std::string file(config.text("TERN_COLL_FILE"));
+  for (std::string& problem : coll::read_algorithm_file(file)) {
+    warnings.push_back(std::move(problem));
+  }
   for (const Config::Setting& setting : config.settings()) {
     if (setting.variable->name != "TERN_COLL_") continue;
     std::string problem = coll::override_algorithm(setting.value);

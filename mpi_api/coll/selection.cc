@@ -9,6 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <utility>
+
+#include "core/config.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -184,6 +190,10 @@ constexpr std::array<Description, kAlgorithms> kDescriptions = {{
 // Algorithm + 1 that the user asked for; 0: none.
 std::array<std::uint8_t, kCollectives> overrides{};
 
+// Of the file that the user named.
+using FileRules = std::array<std::vector<Rule>, kCollectives>;
+FileRules file_rules;
+
 bool fits(Rule::Only only, int ranks, bool commutative) {
   if (only == Rule::Only::kAll) return true;
   const bool power = (ranks & (ranks - 1)) == 0;
@@ -204,9 +214,104 @@ std::string listed(std::span<const Algorithm> algorithms) {
   return text;
 }
 
+const Selection* find_selection(std::string_view name) {
+  const auto found = std::find_if(kSelections.begin(), kSelections.end(),
+                                  [&](const Selection& s) { return s.name == name; });
+  return found == kSelections.end() ? nullptr : &*found;
+}
+
+std::string all_names() {
+  std::string names;
+  for (const Selection& selection : kSelections) {
+    names += names.empty() ? "" : ", ";
+    names += selection.name;
+  }
+  return names;
+}
+
+bool read_bound(const std::string& word, std::uint64_t any, std::uint64_t most,
+                std::uint64_t& bound) {
+  bound = any;
+  return word == "*" || (parse_bytes(word, bound) && bound > 0 && bound <= most);
+}
+
+// One line of the file, its words already apart; a sentence when something is wrong.
+std::string read_rule(const std::vector<std::string>& words, FileRules& rules) {
+  if (words.size() != 4) {
+    return "a line is COLLECTIVE RANKS BYTES ALGORITHM, such as `allreduce 8 64k direct`";
+  }
+  const Selection* const selection = find_selection(words[0]);
+  if (selection == nullptr) {
+    return "there is no collective `" + words[0] + "`; allowed are " + all_names();
+  }
+  std::uint64_t ranks = 0;
+  std::uint64_t bytes = 0;
+  if (!read_bound(words[1], kAnyRanks, kAnyRanks, ranks)) {
+    return "`" + words[1] + "` is no number of ranks; allowed are 1, 2, ... and *";
+  }
+  if (!read_bound(words[2], kAnyBytes, kAnyBytes, bytes)) {
+    return "`" + words[2] + "` is no number of bytes; allowed are 1, 2, ..., 64k, 1m and *";
+  }
+  for (const Algorithm algorithm : selection->algorithms) {
+    if (name_of(algorithm) != words[3]) continue;
+    const bool commutative = contains(selection->commutative_only, algorithm);
+    rules[static_cast<std::size_t>(selection->collective)].push_back(
+        {static_cast<int>(ranks), bytes, commutative ? Rule::Only::kCommutative : Rule::Only::kAll,
+         algorithm});
+    return {};
+  }
+  return "there is no algorithm `" + words[3] + "` for " + words[0] + "; allowed are " +
+         listed(selection->algorithms);
+}
+
+const Rule* first_that_fits(std::span<const Rule> rules, int ranks, std::size_t bytes,
+                            bool commutative, bool shared) {
+  for (const Rule& rule : rules) {
+    if (rule.algorithm == kShared && !shared) continue;
+    if (ranks <= rule.ranks_max && bytes <= rule.bytes_max && fits(rule.only, ranks, commutative)) {
+      return &rule;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::span<const Selection> selections() { return kSelections; }
+
+std::vector<Rule> rules_in_force(const Selection& selection) {
+  const auto index = static_cast<std::size_t>(selection.collective);
+  std::vector<Rule> rules;
+  if (overrides[index] != 0) {
+    const auto wanted = static_cast<Algorithm>(overrides[index] - 1);
+    const bool commutative = contains(selection.commutative_only, wanted);
+    rules.push_back(
+        {kAnyRanks, kAnyBytes, commutative ? Rule::Only::kCommutative : Rule::Only::kAll, wanted});
+  }
+  rules.insert(rules.end(), file_rules[index].begin(), file_rules[index].end());
+  rules.insert(rules.end(), selection.rules.begin(), selection.rules.end());
+  return rules;
+}
+
+std::vector<std::string> read_algorithm_file(const std::string& path) {
+  file_rules = {};
+  if (path.empty()) return {};
+  std::ifstream file(path);
+  if (!file) return {"TERN_COLL_FILE=" + path + " cannot be read; it has no effect."};
+  std::vector<std::string> problems;
+  FileRules rules;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    std::istringstream text(line.substr(0, line.find('#')));
+    const std::vector<std::string> words(std::istream_iterator<std::string>(text), {});
+    const std::string problem = words.empty() ? "" : read_rule(words, rules);
+    if (problem.empty()) continue;
+    problems.push_back(path + ":" + std::to_string(number) + ": " + problem +
+                       "; the file (TERN_COLL_FILE) has no effect.");
+  }
+  if (problems.empty()) file_rules = std::move(rules);
+  return problems;
+}
 
 std::string_view name_of(Algorithm algorithm) {
   return kDescriptions[static_cast<std::size_t>(algorithm)].name;
@@ -237,12 +342,14 @@ Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commu
         wanted == kShared ? shared : commutative || !contains(selection.commutative_only, wanted);
     if (possible) return wanted;
   }
-  for (const Rule& rule : selection.rules) {
-    if (rule.algorithm == kShared && !shared) continue;
-    if (ranks <= rule.ranks_max && bytes <= rule.bytes_max && fits(rule.only, ranks, commutative)) {
-      return rule.algorithm;
-    }
+  const Rule* rule = nullptr;
+  if (!file_rules[index].empty()) [[unlikely]] {
+    rule = first_that_fits(file_rules[index], ranks, bytes, commutative, shared);
   }
+  if (rule == nullptr) {
+    rule = first_that_fits(selection.rules, ranks, bytes, commutative, shared);
+  }
+  if (rule != nullptr) return rule->algorithm;
   return selection.rules.back().algorithm;
 }
 
@@ -254,25 +361,19 @@ std::string override_algorithm(std::string_view setting) {
   if (name.starts_with(kPrefix)) name.erase(0, kPrefix.size());
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  for (const Selection& selection : kSelections) {
-    if (selection.name != name) continue;
-    const auto found =
-        std::find_if(selection.algorithms.begin(), selection.algorithms.end(),
-                     [&](Algorithm algorithm) { return name_of(algorithm) == value; });
-    std::uint8_t& place = overrides[static_cast<std::size_t>(selection.collective)];
-    if (found == selection.algorithms.end() && value != "auto") {
-      return std::string(setting) + ": there is no such algorithm for " + name +
-             "; allowed are auto, " + listed(selection.algorithms) + ".";
-    }
-    place = value == "auto" ? 0 : static_cast<std::uint8_t>(static_cast<int>(*found) + 1);
-    return {};
+  const Selection* const selection = find_selection(name);
+  if (selection == nullptr) {
+    return std::string(setting) + ": there is no such collective; allowed are " + all_names() + ".";
   }
-  std::string names;
-  for (const Selection& selection : kSelections) {
-    names += names.empty() ? "" : ", ";
-    names += selection.name;
+  const auto found = std::find_if(selection->algorithms.begin(), selection->algorithms.end(),
+                                  [&](Algorithm algorithm) { return name_of(algorithm) == value; });
+  if (found == selection->algorithms.end() && value != "auto") {
+    return std::string(setting) + ": there is no such algorithm for " + name +
+           "; allowed are auto, " + listed(selection->algorithms) + ".";
   }
-  return std::string(setting) + ": there is no such collective; allowed are " + names + ".";
+  overrides[static_cast<std::size_t>(selection->collective)] =
+      value == "auto" ? 0 : static_cast<std::uint8_t>(static_cast<int>(*found) + 1);
+  return {};
 }
 
 }  // namespace tern::mpi::coll

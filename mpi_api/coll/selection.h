@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tern::mpi::coll {
 
@@ -71,6 +72,8 @@ struct Selection {
   std::span<const Algorithm> commutative_only;  // Of them: fall back to the rules otherwise.
 };
 std::span<const Selection> selections();
+// The rules that decide now: the user's before those of the table, the first that fits.
+std::vector<Rule> rules_in_force(const Selection& selection);
 
 std::string_view name_of(Algorithm algorithm);
 std::string_view meaning_of(Algorithm algorithm);
@@ -84,5 +87,11 @@ Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commu
 // wrong with it and what is allowed; the rules then stay in force. All members need the same
 // setting.
 std::string override_algorithm(std::string_view setting);
+
+// Puts the rules of a file (TERN_COLL_FILE) before those of the table: lines "COLLECTIVE RANKS
+// BYTES ALGORITHM", the first two numbers being upper bounds or "*"; '#' begins a comment. Returns
+// what is wrong, a sentence per line that is; then the file has no effect. An empty path takes them
+// away.
+std::vector<std::string> read_algorithm_file(const std::string& path);
 
 }  // namespace tern::mpi::coll

@@ -2,6 +2,8 @@
 #include "mpi_api/coll/schedule.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -202,6 +204,75 @@ TEST(Selection, AWrongOverrideSaysWhatIsAllowedAndChangesNothing) {
   EXPECT_NE(override_algorithm("TERN_COLL_"), "");
   EXPECT_NE(override_algorithm("TERN_COLL_BCAST"), "");
   EXPECT_EQ(select(Collective::kBcast, 2, 8), before);
+}
+
+// A file with this text.
+class AlgorithmFile {
+ public:
+  explicit AlgorithmFile(const std::string& text) {
+    const int fd = mkstemp(path_);
+    EXPECT_GE(fd, 0);
+    EXPECT_EQ(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    close(fd);
+  }
+  ~AlgorithmFile() {
+    unlink(path_);
+    EXPECT_TRUE(read_algorithm_file("").empty());
+  }
+  AlgorithmFile(const AlgorithmFile&) = delete;
+  AlgorithmFile& operator=(const AlgorithmFile&) = delete;
+  std::vector<std::string> read() const { return read_algorithm_file(path_); }
+
+ private:
+  char path_[32] = "/tmp/tern-coll-XXXXXX";
+};
+
+TEST(Selection, TheFirstLineOfAFileThatFitsDecides) {
+  const Algorithm otherwise = select(Collective::kBcast, 3, 8);
+  const AlgorithmFile file(
+      "# a comment\n\n"
+      "allreduce 4 1k central  # and another\n"
+      "allreduce 4 * halving\n"
+      "  allreduce\t* * doubling\n"
+      "barrier 8 * shared\n");
+  ASSERT_EQ(file.read(), std::vector<std::string>());
+  EXPECT_EQ(select(Collective::kAllreduce, 4, 1024), Algorithm::kCentral);
+  EXPECT_EQ(select(Collective::kAllreduce, 4, 1025), Algorithm::kHalving);
+  EXPECT_EQ(select(Collective::kAllreduce, 4, 1025, false), Algorithm::kDoubling);
+  EXPECT_EQ(select(Collective::kAllreduce, 5, 8), Algorithm::kDoubling);
+  EXPECT_EQ(select(Collective::kBarrier, 8, 0, true, true), Algorithm::kShared);
+  EXPECT_NE(select(Collective::kBarrier, 8, 0), Algorithm::kShared);
+  EXPECT_EQ(select(Collective::kBcast, 3, 8), otherwise);
+  // A variable of one collective goes before the file.
+  EXPECT_EQ(override_algorithm("TERN_COLL_ALLREDUCE=flat"), "");
+  EXPECT_EQ(select(Collective::kAllreduce, 4, 1024), Algorithm::kFlat);
+  const Selection& allreduce = selections()[static_cast<std::size_t>(Collective::kAllreduce)];
+  const std::vector<Rule> rules = rules_in_force(allreduce);
+  ASSERT_EQ(rules.size(), 4 + allreduce.rules.size());
+  EXPECT_EQ(rules[0].algorithm, Algorithm::kFlat);
+  EXPECT_EQ(rules[1].bytes_max, 1024U);
+  EXPECT_EQ(override_algorithm("TERN_COLL_ALLREDUCE=auto"), "");
+}
+
+TEST(Selection, AFileWithMistakesNamesTheirLinesAndHasNoEffect) {
+  const Algorithm before = select(Collective::kAllreduce, 4, 8);
+  const AlgorithmFile file(
+      "allreduce * * binomial\n"
+      "allreduce * binomial\n"
+      "broadcast * * flat\n"
+      "bcast 0 * flat\n"
+      "bcast 4 64q flat\n"
+      "bcast 4 64k halving\n");
+  const std::vector<std::string> problems = file.read();
+  ASSERT_EQ(problems.size(), 5U);
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    EXPECT_NE(problems[i].find(":" + std::to_string(i + 2) + ": "), std::string::npos)
+        << problems[i];
+  }
+  EXPECT_NE(problems[1].find("bcast"), std::string::npos) << problems[1];
+  EXPECT_NE(problems[4].find("binomial"), std::string::npos) << problems[4];
+  EXPECT_EQ(select(Collective::kAllreduce, 4, 8), before);
+  EXPECT_EQ(read_algorithm_file("/nowhere/there").size(), 1U);
 }
 
 }  // namespace
