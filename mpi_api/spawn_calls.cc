@@ -167,14 +167,15 @@ int await_children(const std::string& port, LauncherContact& contact,
   return contact_desk().accept(port, std::nullopt, mine, theirs, given_up);
 }
 
-// Keeps or closes the conversation with the launcher, which only the root has. Closing it without a
-// word ends processes that should have connected to this one, and have not.
+// Keeps or closes the conversation with the launcher, which only the root has.
 void keep(std::unique_ptr<LauncherContact> contact, const SpawnWish& wish, const Comm* intercomm) {
   if (contact == nullptr) return;
   runtime().spawned->await_no_more(*contact);
   if (intercomm != nullptr) {
     runtime().spawned->add(intercomm->remote_group()->member(0).job, std::move(contact));
-  } else if (!wish.is_mpi) {
+  } else if (wish.is_mpi) {
+    contact->give_up();  // If there are processes, they should have connected, and have not.
+  } else {
     contact->detach();
   }
 }

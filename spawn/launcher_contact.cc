@@ -125,10 +125,11 @@ void LauncherContact::receive_some() {
   }
 }
 
-void LauncherContact::detach() const {
-  if (socket_ >= 0) {
-    (void)::send(socket_, kDetachLine.data(), kDetachLine.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
+void LauncherContact::say(std::string_view line) const {
+  if (socket_ >= 0) (void)::send(socket_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
+
+void LauncherContact::detach() const { say(kDetachLine); }
+void LauncherContact::give_up() const { say(kGiveUpLine); }
 
 }  // namespace tern::spawn

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "spawn/spawn_request.h"
@@ -36,11 +37,14 @@ class LauncherContact {
   bool ended() const { return ended_; }
   // The new processes are connected to this one no more.
   void detach() const;
+  // They have not become connected in time, and shall end.
+  void give_up() const;
 
  private:
   LauncherContact() = default;
   void fail(std::string why);
   void send_some();
+  void say(std::string_view line) const;
   void receive_some();
 
   int listener_ = -1;

@@ -48,5 +48,7 @@ inline constexpr char kSpawnedOption[] = "--tern-spawned";
 // What the process says when the new ones are connected to it no more. Without it, the end of the
 // conversation is the end of the new processes.
 inline constexpr std::string_view kDetachLine = "detach\n";
+// What it says when it goes on without the new ones, which shall end.
+inline constexpr std::string_view kGiveUpLine = "give up\n";
 
 }  // namespace tern::spawn

@@ -100,10 +100,12 @@ class Origin {
     const ssize_t size = ::read(fd_, piece.data(), piece.size());
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (size > 0) said_.append(piece.data(), static_cast<std::size_t>(size));
-    if (said_.starts_with(kDetachLine)) attached_ = false;
+    const bool given_up = said_.starts_with(kGiveUpLine);
+    if (given_up || said_.starts_with(kDetachLine)) attached_ = false;
     if (size > 0 && attached_) return;
     job_.loop().remove(fd_);
     ::close(fd_);
+    if (given_up) job_.end("the process that spawned this job waited in vain for MPI_Init");
     if (attached_) job_.end("the process that spawned this job has ended without disconnecting");
   }
 

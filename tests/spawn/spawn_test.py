@@ -60,6 +60,12 @@ class Growing(SpawnTest):
         self.assertIn("ok alive", out)
         self.assertIn("ok alive", self.output_of(self.single("fail")))
 
+    def test_a_child_that_never_joins_is_not_waited_for_for_ever(self):
+        # And it is ended: tearDown finds what is left.
+        env = {"SPAWN_COMMAND": "/bin/sleep", "SPAWN_ARGUMENT": "600", "TERN_CONNECT_TIMEOUT": "0.5"}
+        out = self.output_of(self.parent("keys", 2, env=env))
+        self.assertRegex(out, "(?m)^spawn MPI_ERR_SPAWN .*TERN_CONNECT_TIMEOUT.* started 0$")
+
     def test_many_cycles_leave_nothing(self):
         out = self.output_of(self.single("cycle", 60 if harness.SLOWNESS > 1 else 300))
         self.assertIn("ok cycled", out)
