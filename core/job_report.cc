@@ -130,8 +130,8 @@ std::string JobTraffic::fabric_lines() const {
           sum.handshake_us_max, sum.closed, sum.replayed, sum.failed, bytes_text(sum.setup_bytes),
           bytes_text(sum.memory_bytes));
     }
-    const auto of = [&sum](Protocol protocol) {
-      const counters::Volume& volume = sum.volumes[static_cast<std::size_t>(protocol)];
+    const auto of = [&volumes = sum.volumes](Protocol protocol) {
+      const counters::Volume& volume = volumes[static_cast<std::size_t>(protocol)];
       return plural(volume.messages, "message") + ", " + bytes_text(volume.bytes);
     };
     text += format("tern:   {}: eager {}; rendezvous {}; of these fetched {}; streamed {}\n", name,

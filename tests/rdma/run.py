@@ -122,6 +122,34 @@ def queue_pairs_are_lazy():
     require(statuses == [0] * 3, f"exit statuses {statuses}", output)
 
 
+def connected_by(plan, hosts, what="init", **env):
+    """What four ranks print that connect by a plan in MPI_Init."""
+    job = Job(hosts, 4, [f"{BUILD}/tests/mpi/bin/mpi_preconnect", what],
+              {"TERN_FABRIC": "verbs", "TERN_REPORT": "1", "TERN_PRECONNECT": plan, **env})
+    output, statuses = job.wait(90)
+    require(statuses == [0] * 4, f"exit statuses {statuses} with {plan} {env}", output)
+    return output
+
+
+def expect_connected(plan, hosts, pairs):
+    output = connected_by(plan, hosts)
+    for text in f"connected in advance ({plan}): {pairs} pairs", f"verbs: {2 * pairs} connection ends opened":
+        require(text in output, f"the report does not say '{text}'", output)
+
+
+@check
+def connected_in_advance():
+    """The pairs of a plan, and no others."""
+    expect_connected("neighbors:1", HOSTS, 4)
+
+
+@slow_check
+def connected_in_advance_more():
+    expect_connected("all", ["v1"], 6)
+    expect_connected("nodes", HOSTS, 3)
+    connected_by("all", HOSTS, "ring", TERN_MAX_CONNECTIONS="1")  # Fewer than the plan wants.
+
+
 def survive(disturb, seconds, timeout_s=120, **env):
     job = Job(HOSTS, 2, [SURVIVE, str(seconds)], {"TERN_FABRIC": "verbs", **env})
     require(job.wait_for("running", 40), "it did not start", "".join(job.output))
