@@ -25,7 +25,7 @@ inline constexpr std::size_t kMailboxesPerChunk = 64;
 // message and no more, and doubled for a peer that keeps sending.
 inline constexpr std::uint32_t kWindowFirst = 2;
 inline constexpr std::uint32_t kWindowMax = 32;
-inline constexpr std::size_t kReceivesPerChunk = 64;
+inline constexpr std::size_t kReceivesPerChunk = 32;
 // Receive slots are posted again in batches of up to this many, which are posted in addition.
 inline constexpr std::uint32_t kReturnBatch = 16;
 
@@ -41,8 +41,10 @@ inline constexpr std::uint32_t kQueueMessages = kWindowMax + 6;
 static_assert(kQueueEntries >= 2 * kSignalEvery, "there is always one that reports under way");
 inline constexpr std::uint32_t kInlineBytesMax = 256;
 
-// The shared receive queue; 6 slots per peer that has a small window leave room for 1300 peers.
+// The shared receive queue; 6 slots per peer that has a small window leave room for 1300 peers. A
+// device that can make it larger later begins with less: entries cost time and memory.
 inline constexpr std::uint32_t kReceiveQueueEntries = 8192;
+inline constexpr std::uint32_t kReceiveQueueEntriesFirst = 512;
 
 // Piece by piece, so that several reads share the link and a broken one repeats little.
 inline constexpr std::size_t kReadBytes = std::size_t{1} << 20;

@@ -29,7 +29,6 @@ bool VerbsFabric::open_queues(std::string& why) {
     channel_ = table_.create_comp_channel(port_->context());
     if (channel_ == nullptr) return failed("making a completion channel");
     fcntl(channel_->fd, F_SETFL, O_NONBLOCK);
-    poke();  // The service thread watches it from now on.
   }
   if (receive_slots_ == nullptr) {
     const auto device_writes = IBV_ACCESS_LOCAL_WRITE;
@@ -49,9 +48,13 @@ bool VerbsFabric::open_queues(std::string& why) {
     if (cq_ == nullptr) return failed("making a completion queue");
     cq_entries_ = kEntriesFirst;
   }
+  const ibv_device_attr& device = port_->device_attributes();
+  srq_entries_max_ =
+      std::min<std::uint32_t>(kReceiveQueueEntries, static_cast<std::uint32_t>(device.max_srq_wr));
+  const bool can_grow = (device.device_cap_flags & IBV_DEVICE_SRQ_RESIZE) != 0;
   ibv_srq_init_attr make{};
-  make.attr.max_wr = std::min<std::uint32_t>(
-      kReceiveQueueEntries, static_cast<std::uint32_t>(port_->device_attributes().max_srq_wr));
+  make.attr.max_wr =
+      can_grow ? std::min(kReceiveQueueEntriesFirst, srq_entries_max_) : srq_entries_max_;
   make.attr.max_sge = 1;
   srq_ = table_.create_srq(pd_, &make);
   if (srq_ == nullptr) return failed("making a shared receive queue");
@@ -62,10 +65,7 @@ bool VerbsFabric::open_queues(std::string& why) {
 // Posts more receive slots until a peer may be promised `window` of them, as far as that goes.
 bool VerbsFabric::make_room_for_window(std::uint32_t window) {
   while (budget_.free() < window + replay::ReceiveWindow::kBareMax) {
-    if (receives_ + kReceivesPerChunk > srq_entries_) {
-      problem_ = format("the shared receive queue of {} is full", port_->text());
-      return false;
-    }
+    if (!make_room_for_receives(kReceivesPerChunk)) return false;
     if (!make_room_for_completions(kReceivesPerChunk)) return false;
     if (!receive_slots_->grow(problem_)) return false;
     for (std::size_t i = 0; i < kReceivesPerChunk; ++i) give_back(*receive_slots_->get());
@@ -74,6 +74,21 @@ bool VerbsFabric::make_room_for_window(std::uint32_t window) {
     budget_.add(receives_ == 0 ? added - kReturnBatch : added);
     receives_ += added;
   }
+  return true;
+}
+
+bool VerbsFabric::make_room_for_receives(std::uint32_t more) {
+  if (receives_ + more <= srq_entries_) return true;
+  ibv_srq_attr larger{};
+  larger.max_wr = std::min(2 * srq_entries_, srq_entries_max_);
+  int error = ENOSPC;
+  if (receives_ + more <= larger.max_wr) error = table_.modify_srq(srq_, &larger, IBV_SRQ_MAX_WR);
+  if (error != 0) {
+    problem_ = format("the shared receive queue of {} is full with {} entries ({})", port_->text(),
+                      srq_entries_, std::strerror(error));
+    return false;
+  }
+  srq_entries_ = larger.max_wr;
   return true;
 }
 

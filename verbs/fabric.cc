@@ -238,6 +238,8 @@ std::uint32_t VerbsFabric::before_sleep() {
   const Turnstile::Owner inside(turnstile_);
   flush_acks();
   watch_all();
+  // Now, rather than when the channel was made: it would only have waited for us to finish.
+  if (has_thread_ && channel_ != nullptr && !thread_sees_completions_) poke();
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;

@@ -102,6 +102,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   bool open_queues(std::string& why);
   RegistrationCache& memory();
   bool make_room_for_window(std::uint32_t window);
+  bool make_room_for_receives(std::uint32_t more);
   bool make_room_for_completions(std::uint32_t more);
   bool make_qp(VerbsLink& link);
   void drop_arrivals(VerbsLink& link);
@@ -172,6 +173,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   ibv_srq* srq_ = nullptr;
   std::uint32_t cq_entries_ = 0;
   std::uint32_t srq_entries_ = 0;
+  std::uint32_t srq_entries_max_ = 0;
   std::uint32_t receives_ = 0;  // Receive slots that exist.
   std::uint32_t queue_pairs_ = 0;
   std::unique_ptr<SlotPool> receive_slots_;
@@ -207,7 +209,8 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::atomic<bool> stopping_{false};
   int poke_fd_ = -1;  // Makes the thread look at the connector's timers again.
   connect::Micros thread_wakes_at_ = 0;
-  bool has_thread_ = false;  // From the thread's start on.
+  bool has_thread_ = false;               // From the thread's start on.
+  bool thread_sees_completions_ = false;  // It watches channel_.
   std::thread thread_;
 };
 

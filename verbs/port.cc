@@ -161,6 +161,19 @@ bool Port::use_port(std::uint8_t number, const PortOptions& options, std::string
   return choose_gid(options, why);
 }
 
+// All addresses of the port at once: asking for each place of its table takes thousands of calls.
+std::vector<ibv_gid_entry> Port::addresses() const {
+  std::vector<ibv_gid_entry> all(static_cast<std::size_t>(std::max(attributes_.gid_tbl_len, 1)) *
+                                 std::max<std::size_t>(device_.phys_port_cnt, 1));
+  const ssize_t count =
+      table_.query_gid_table(context_, all.data(), all.size(), 0, sizeof(ibv_gid_entry));
+  all.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  std::erase_if(all, [this](const ibv_gid_entry& entry) {
+    return entry.port_num != number_ || is_zero(entry.gid) || entry.gid_index > UINT8_MAX;
+  });
+  return all;
+}
+
 bool Port::choose_gid(const PortOptions& options, std::string& why) {
   address_ = {};
   address_.ethernet = attributes_.link_layer == IBV_LINK_LAYER_ETHERNET;
@@ -168,13 +181,8 @@ bool Port::choose_gid(const PortOptions& options, std::string& why) {
   // Routable RoCE v2 before link-local before v1; InfiniBand has the subnet's at index 0.
   int best_rank = -1;
   bool has_local = false;
-  for (int index = 0; index < attributes_.gid_tbl_len; ++index) {
-    ibv_gid_entry entry{};
-    if (table_.query_gid_entry(context_, number_, static_cast<std::uint32_t>(index), &entry, 0,
-                               sizeof entry) != 0 ||
-        is_zero(entry.gid)) {
-      continue;
-    }
+  for (const ibv_gid_entry& entry : addresses()) {
+    const int index = static_cast<int>(entry.gid_index);
     const bool v2 = entry.gid_type == IBV_GID_TYPE_ROCE_V2;
     const bool local = is_link_local(entry.gid);
     int rank = address_.ethernet ? (v2 ? 2 : 0) + (local ? 0 : 1) : (index == 0 ? 1 : 0);
@@ -208,26 +216,14 @@ bool Port::choose_gid(const PortOptions& options, std::string& why) {
   return true;
 }
 
-// `index` first; it stays as it is when the address is not there (yet).
-bool Port::find_gid(const ibv_gid& gid, std::uint32_t type, std::uint8_t& index) const {
-  const auto is_at = [&](std::uint32_t place) {
-    ibv_gid_entry entry{};
-    return table_.query_gid_entry(context_, number_, place, &entry, 0, sizeof entry) == 0 &&
-           same_gid(entry.gid, gid) && entry.gid_type == type;
-  };
-  if (is_at(index)) return true;
-  const int count = std::min(attributes_.gid_tbl_len, 256);
-  for (int place = 0; place < count; ++place) {
-    if (!is_at(static_cast<std::uint32_t>(place))) continue;
-    index = static_cast<std::uint8_t>(place);
-    return true;
-  }
-  return false;
-}
-
 void Port::find_address_again() {
-  find_gid(address_.gid, address_.gid_type, gid_index_);
-  find_gid(local_gid_, address_.gid_type, local_gid_index_);
+  // One that is not there (yet) keeps its place.
+  for (const ibv_gid_entry& entry : addresses()) {
+    const auto index = static_cast<std::uint8_t>(entry.gid_index);
+    if (entry.gid_type != address_.gid_type) continue;
+    if (same_gid(entry.gid, address_.gid)) gid_index_ = index;
+    if (same_gid(entry.gid, local_gid_)) local_gid_index_ = index;
+  }
 }
 
 std::string Port::text() const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verbs/table.h"
 
@@ -63,7 +64,7 @@ class Port {
   Port(const IbvTable& table, ibv_context* context, std::string name);
   bool use_port(std::uint8_t number, const PortOptions& options, std::string& why);
   bool choose_gid(const PortOptions& options, std::string& why);
-  bool find_gid(const ibv_gid& gid, std::uint32_t type, std::uint8_t& index) const;
+  std::vector<ibv_gid_entry> addresses() const;
 
   const IbvTable& table_;
   ibv_context* context_;

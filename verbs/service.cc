@@ -136,7 +136,8 @@ void VerbsFabric::serve() {
     if (watched[kSignal].revents != 0) signal_->read_event();
     const Turnstile::Guest inside(turnstile_);
     timeout_ms = serve_once(watched[kSignal].revents != 0, watched[kAsync].revents != 0);
-    if (channel_ != nullptr) watched[kCompletions].fd = channel_->fd;
+    thread_sees_completions_ = channel_ != nullptr;
+    if (thread_sees_completions_) watched[kCompletions].fd = channel_->fd;
   }
 }
 

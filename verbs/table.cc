@@ -37,7 +37,7 @@ bool fill(void* library, IbvTable& table, std::string& why) {
   find(library, table.close_device, "ibv_close_device", missing);
   find(library, table.query_device, "ibv_query_device", missing);
   find(library, table.query_port, "ibv_query_port", missing);
-  find(library, table.query_gid_entry, "_ibv_query_gid_ex", missing);
+  find(library, table.query_gid_table, "_ibv_query_gid_table", missing);
   find(library, table.get_async_event, "ibv_get_async_event", missing);
   find(library, table.ack_async_event, "ibv_ack_async_event", missing);
   find(library, table.alloc_pd, "ibv_alloc_pd", missing);
@@ -52,6 +52,7 @@ bool fill(void* library, IbvTable& table, std::string& why) {
   find(library, table.get_cq_event, "ibv_get_cq_event", missing);
   find(library, table.ack_cq_events, "ibv_ack_cq_events", missing);
   find(library, table.create_srq, "ibv_create_srq", missing);
+  find(library, table.modify_srq, "ibv_modify_srq", missing);
   find(library, table.destroy_srq, "ibv_destroy_srq", missing);
   find(library, table.create_qp, "ibv_create_qp", missing);
   find(library, table.modify_qp, "ibv_modify_qp", missing);

@@ -22,8 +22,9 @@ struct IbvTable {
   int (*query_device)(ibv_context*, ibv_device_attr*);
   // The attributes end at link_layer: the library fills in the older structure.
   int (*query_port)(ibv_context*, std::uint8_t, ibv_port_attr*);
-  int (*query_gid_entry)(ibv_context*, std::uint32_t port, std::uint32_t index, ibv_gid_entry*,
-                         std::uint32_t flags, std::size_t entry_bytes);
+  // Returns how many entries it has filled in, of all ports, or less than 0.
+  ssize_t (*query_gid_table)(ibv_context*, ibv_gid_entry*, std::size_t entries_max,
+                             std::uint32_t flags, std::size_t entry_bytes);
   int (*get_async_event)(ibv_context*, ibv_async_event*);  // 0 or -1
   void (*ack_async_event)(ibv_async_event*);
   ibv_pd* (*alloc_pd)(ibv_context*);
@@ -38,6 +39,7 @@ struct IbvTable {
   int (*get_cq_event)(ibv_comp_channel*, ibv_cq**, void**);  // 0 or -1
   void (*ack_cq_events)(ibv_cq*, unsigned);
   ibv_srq* (*create_srq)(ibv_pd*, ibv_srq_init_attr*);
+  int (*modify_srq)(ibv_srq*, ibv_srq_attr*, int);
   int (*destroy_srq)(ibv_srq*);
   ibv_qp* (*create_qp)(ibv_pd*, ibv_qp_init_attr*);
   int (*modify_qp)(ibv_qp*, ibv_qp_attr*, int);

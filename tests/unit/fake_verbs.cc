@@ -24,6 +24,7 @@ struct Receive {
   ibv_sge piece;
 };
 struct FakeSrq : ibv_srq {
+  std::uint32_t entries = 0;
   std::deque<Receive> receives;
 };
 struct FakeQp : ibv_qp {
@@ -181,7 +182,9 @@ int post_srq_recv(ibv_srq* srq, ibv_recv_wr* request, ibv_recv_wr** refused) {
     return ENOMEM;
   }
   for (; request != nullptr; request = request->next) {
-    static_cast<FakeSrq*>(srq)->receives.push_back({request->wr_id, *request->sg_list});
+    auto& queue = static_cast<FakeSrq&>(*srq);
+    if (queue.receives.size() >= queue.entries) ++rules_broken;
+    queue.receives.push_back({request->wr_id, *request->sg_list});
   }
   return 0;
 }
@@ -249,17 +252,20 @@ int query_port(ibv_context*, std::uint8_t, ibv_port_attr* port) {
 int query_device(ibv_context*, ibv_device_attr* attributes) {
   if (fails("query_device")) return ENOMEM;
   attributes->phys_port_cnt = 1;
+  attributes->device_cap_flags = IBV_DEVICE_SRQ_RESIZE;
   attributes->max_srq_wr = 4096;
   attributes->max_qp_rd_atom = attributes->max_qp_init_rd_atom = 16;
   return 0;
 }
 
-int query_gid_entry(ibv_context*, std::uint32_t, std::uint32_t, ibv_gid_entry* entry, std::uint32_t,
-                    std::size_t) {
-  if (fails("query_gid_entry")) return ENOMEM;
+ssize_t query_gid_table(ibv_context*, ibv_gid_entry* entry, std::size_t, std::uint32_t,
+                        std::size_t) {
+  if (fails("query_gid_table")) return -ENOMEM;
+  *entry = {};
   entry->gid.raw[15] = 1;
   entry->gid_type = IBV_GID_TYPE_ROCE_V2;
-  return 0;
+  entry->port_num = 1;
+  return 1;
 }
 
 ibv_mr* reg_mr(ibv_pd* pd, void* address, std::size_t size, int) {
@@ -318,10 +324,12 @@ int get_cq_event(ibv_comp_channel* channel, ibv_cq** cq, void**) {
   return read(channel->fd, &count, sizeof count) == sizeof count ? 0 : -1;
 }
 
-ibv_srq* create_srq(ibv_pd* pd, ibv_srq_init_attr*) {
+ibv_srq* create_srq(ibv_pd* pd, ibv_srq_init_attr* make) {
   const Lock lock(mutex);
   auto* const srq = made<FakeSrq>("create_srq");
-  if (srq != nullptr) srq->context = pd->context;
+  if (srq == nullptr) return nullptr;
+  srq->context = pd->context;
+  srq->entries = make->attr.max_wr;
   return srq;
 }
 
@@ -368,7 +376,7 @@ verbs::IbvTable make_table() {
   table.close_device = close_device;
   table.query_device = query_device;
   table.query_port = query_port;
-  table.query_gid_entry = query_gid_entry;
+  table.query_gid_table = query_gid_table;
   table.get_async_event = [](ibv_context*, ibv_async_event*) { return -1; };
   table.ack_async_event = [](ibv_async_event*) {};
   table.alloc_pd = [](ibv_context* context) {
@@ -388,6 +396,12 @@ verbs::IbvTable make_table() {
   table.get_cq_event = get_cq_event;
   table.ack_cq_events = [](ibv_cq*, unsigned) {};
   table.create_srq = create_srq;
+  table.modify_srq = [](ibv_srq* srq, ibv_srq_attr* attributes, int) {
+    const Lock lock(mutex);
+    if (fails("modify_srq")) return ENOMEM;
+    static_cast<FakeSrq*>(srq)->entries = attributes->max_wr;
+    return 0;
+  };
   table.destroy_srq = [](ibv_srq* srq) { return gone<FakeSrq>(static_cast<FakeSrq*>(srq)); };
   table.create_qp = create_qp;
   table.modify_qp = modify_qp;
@@ -443,7 +457,7 @@ int queue_pairs_alive(ibv_qp_type type) {
 }
 
 std::vector<std::string> fault_names() {
-  return {"get_device_list", "open_device", "query_device", "query_port", "query_gid_entry",
+  return {"get_device_list", "open_device", "query_device", "query_port", "query_gid_table",
           "alloc_pd",        "reg_mr",      "create_cq",    "resize_cq",  "create_comp_channel",
           "create_srq",      "create_qp",   "modify_qp",    "create_ah",  "post_send",
           "post_srq_recv"};

@@ -415,6 +415,46 @@ TEST_F(VerbsFabricTest, ABudgetOfOneConnectionServesEverybody) {
       all));
 }
 
+// So many that the shared receive queue has to be made larger while they send.
+void receive_from_many(const verbs::IbvTable& table, std::uint64_t senders, std::uint32_t count) {
+  Random random(11);
+  std::vector<std::unique_ptr<Process>> processes;
+  std::vector<Process*> all;
+  std::string why;
+  for (std::uint64_t rank = 0; rank <= senders; ++rank) {
+    all.push_back(processes.emplace_back(std::make_unique<Process>(rank)).get());
+    ASSERT_TRUE(all.back()->start(options_with(false), why, table)) << why;
+  }
+  Process& receiver = *all[0];
+  EXPECT_TRUE(wait_for(
+      [&] {
+        bool finished = true;
+        for (std::uint64_t rank = 1; rank <= senders; ++rank) {
+          while (all[rank]->contacts[0].sent < count && all[rank]->send(receiver, random)) {
+          }
+          finished = finished && receiver.contacts[rank].received == count;
+        }
+        return finished;
+      },
+      all));
+}
+
+TEST_F(VerbsFabricTest, ManyBusyPeersShareOneReceiveQueue) {
+  receive_from_many(test::fake_verbs(), 24, 500);
+  test::FakeFaults fault;
+  fault.call = "modify_srq";
+  test::set_faults(fault);
+  receive_from_many(test::fake_verbs(), 24, 500);
+  EXPECT_TRUE(test::fault_happened());
+}
+
+TEST_F(VerbsFabricTest, ManyBusyPeersOnARealDevice) {
+  std::string why;
+  const verbs::IbvTable* const table = verbs::load_ibv(why);
+  if (table == nullptr) GTEST_SKIP() << why;
+  receive_from_many(*table, 20, 300);
+}
+
 TEST_F(VerbsFabricTest, APeerThatIsGoneIsGivenUpWithAReason) {
   Random random(5);
   Process a(0);
