@@ -286,7 +286,7 @@ int shut_down() {
   // First of all, so that libraries can clean up by MPI calls (section 11.2.4).
   if (const int error = delete_attributes(*the_runtime.self); error != MPI_SUCCESS) return error;
   finish_buffered_sends();
-  finish_freed_sends();
+  finish_freed_sends(nullptr);
   std::unique_ptr<JobReport> report = JobReport::begin();
   part_from_everybody();
   the_runtime.connections->drop_strangers();

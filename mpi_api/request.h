@@ -58,8 +58,9 @@ int wait_internal(tern::Request& op);
 // The MPI error class of a finished engine operation, its sentence kept by fail().
 int error_of(const tern::Request& op);
 
-// Waits for the sends whose requests were freed before they completed; MPI_Finalize.
-void finish_freed_sends();
+// Waits for the sends of the session (nullptr: of the world model) whose requests were freed before
+// they completed. Those of others may wait for what the program does only later.
+void finish_freed_sends(const Session* session);
 
 // One turn of progress for calls that test without waiting. Where ranks outnumber cores, a program
 // that tests in a loop would keep the rank that it waits for off the core: it yields.

@@ -132,7 +132,7 @@ int session_init(Info* info, Errhandler* errhandler, Session** session) {
 int session_finalize(MPI_Session* session) {
   Session& closing = *to_session(*session);
   finish_buffered_sends(closing);
-  finish_freed_sends();
+  finish_freed_sends(&closing);
   // Others can then read what was sent to them even when this process is gone.
   engine().wait_until([] { return engine().drained(); });
   const OpeningLock lock;

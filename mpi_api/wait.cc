@@ -2,6 +2,8 @@
 // MPI_Request_free (MPI-5.0 sections 3.7.3, 3.7.5, 3.7.6, 3.8.4 and 3.9).
 //
 // These functions raise errors themselves, because the error belongs to the request's communicator.
+#include <map>
+
 #include "impl.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/errors.h"
@@ -94,13 +96,21 @@ int finish_many(int count, Index index, MPI_Request handles[], MPI_Status status
   return result;
 }
 
-// Sends that MPI_Request_free left in flight.
-int freed_sends = 0;
+// Sends that MPI_Request_free left in flight, by session; nullptr: the world model's.
+std::map<const Session*, int> freed_sends;
+
+const Session* session_of(const Request& request) {
+  return request.comm == nullptr ? nullptr : request.comm->group().session();
+}
 
 // MPI_Request_free of an operation in flight: whoever completes it destroys it.
 void destroy_when_done(tern::Request& op) {
-  if (op.is_send) --freed_sends;
-  static_cast<Request::Operation&>(op).owner->release();
+  Request& request = *static_cast<Request::Operation&>(op).owner;
+  if (op.is_send) {
+    const auto place = freed_sends.find(session_of(request));
+    if (--place->second == 0) freed_sends.erase(place);
+  }
+  request.release();
 }
 
 int start_one(Request& request) {
@@ -118,8 +128,8 @@ int start_one(Request& request) {
 
 }  // namespace
 
-void finish_freed_sends() {
-  engine().wait_until([] { return freed_sends == 0; });
+void finish_freed_sends(const Session* session) {
+  engine().wait_until([session] { return !freed_sends.contains(session); });
 }
 
 namespace impl {
@@ -240,7 +250,7 @@ int request_free(MPI_Request* request) {
     freed->release();
   } else {
     freed->op.on_done = destroy_when_done;
-    if (freed->op.is_send) ++freed_sends;
+    if (freed->op.is_send) ++freed_sends[session_of(*freed)];
   }
   return MPI_SUCCESS;
 }

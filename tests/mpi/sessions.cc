@@ -348,8 +348,18 @@ int main(int argc, char** argv) {
   EXPECT_OK(MPI_Session_finalize(&early));
   run("again_and_again", again_and_again);
   expect_world();
+  // A send of a session whose request is freed, and which is received only after MPI_Finalize.
+  std::vector<int> sent(300000, 5), received(sent.size());
+  const int length = static_cast<int>(sent.size());
+  const int next = (check::rank + 1) % check::size;
+  const int previous = (check::rank + check::size - 1) % check::size;
+  MPI_Request request = MPI_REQUEST_NULL;
+  EXPECT_OK(MPI_Isend(sent.data(), length, MPI_INT, next, 7, late_comm, &request));
+  EXPECT_OK(MPI_Request_free(&request));
   EXPECT_OK(MPI_Finalize());
   check::test_name = "after the world";
+  EXPECT_OK(MPI_Recv(received.data(), length, MPI_INT, previous, 7, late_comm, MPI_STATUS_IGNORE));
+  EXPECT(received == sent);
   int flag = -1;
   EXPECT_OK(MPI_Finalized(&flag));
   EXPECT_EQ(flag, 1);
