@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core/config.h"
+#include "core/format.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -306,8 +307,8 @@ std::vector<std::string> read_algorithm_file(const std::string& path) {
     const std::vector<std::string> words(std::istream_iterator<std::string>(text), {});
     const std::string problem = words.empty() ? "" : read_rule(words, rules);
     if (problem.empty()) continue;
-    problems.push_back(path + ":" + std::to_string(number) + ": " + problem +
-                       "; the file (TERN_COLL_FILE) has no effect.");
+    problems.push_back(
+        format("{}:{}: {}; the file (TERN_COLL_FILE) has no effect.", path, number, problem));
   }
   if (problems.empty()) file_rules = std::move(rules);
   return problems;
