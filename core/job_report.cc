@@ -98,6 +98,7 @@ std::string JobTraffic::host_lines() const {
     line.sent = line.sent + flow.sent;
   }
   std::vector<const decltype(groups)::value_type*> sorted;
+  sorted.reserve(groups.size());
   for (const auto& group : groups) sorted.push_back(&group);
   std::ranges::stable_sort(sorted, [](const auto* a, const auto* b) {
     return a->second.sent.bytes > b->second.sent.bytes;
