@@ -2,6 +2,7 @@
 #include "core/counters.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/format.h"
@@ -152,6 +153,12 @@ Volumes Traffic::read() const {
     volumes[i] = {pairs_[i].messages.get(), pairs_[i].bytes.get()};
   }
   return volumes;
+}
+
+TrafficPool::~TrafficPool() {
+  for (const Chunk* chunk = chunks_.load(std::memory_order_relaxed); chunk != nullptr;) {
+    delete std::exchange(chunk, chunk->next);
+  }
 }
 
 Traffic& TrafficPool::take() {

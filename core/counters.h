@@ -76,6 +76,10 @@ static_assert(sizeof(Traffic) == 64);
 // counted: who takes one remembers what it began with. So the sum only grows.
 class TrafficPool {
  public:
+  TrafficPool() = default;
+  TrafficPool(const TrafficPool&) = delete;
+  TrafficPool& operator=(const TrafficPool&) = delete;
+  ~TrafficPool();
   Traffic& take();
   void give_back(Traffic& traffic);
   Volumes total() const;
