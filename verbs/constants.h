@@ -48,6 +48,7 @@ inline constexpr std::uint32_t kReceiveQueueEntriesFirst = 512;
 
 // Piece by piece, so that several reads share the link and a broken one repeats little.
 inline constexpr std::size_t kReadBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kConfirmingBytes = 1;  // See reads.cc.
 
 // Above this a message is read by its receiver: about where a copy costs what a round trip does.
 inline constexpr std::size_t kEagerBytesMax = 16384;

@@ -235,9 +235,7 @@ void VerbsFabric::destroy_endpoint(Connection& connection) {
   link.window_taken = 0;
   link.queue_used = link.unsignaled = link.reads_posted = 0;
   link.quiescing = link.sends = false;
-  for (auto* job = link.reads.first(); job != nullptr; job = job->next) {
-    static_cast<ReadJob*>(job)->posted = static_cast<ReadJob*>(job)->finished;
-  }
+  rewind_reads(link);
 }
 
 void VerbsFabric::send(Connection& connection, std::span<const std::byte> datagram) {

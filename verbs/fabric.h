@@ -149,6 +149,10 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void advance_reads(VerbsLink& link);
   void on_read(FabricSink& sink, VerbsLink& link);
   void fail_reads(VerbsLink& link);
+  void rewind_reads(VerbsLink& link);
+  bool trusts_completions() const;
+  std::size_t read_bytes_max() const;
+  std::size_t piece_size(const ReadJob& job, std::size_t offset) const;
   void end_read(VerbsLink& link, ReadJob& job);
 
   std::string describe_failure(const VerbsLink& link, connect::Down why) const;  // diagnose.cc

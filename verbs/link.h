@@ -17,8 +17,9 @@ struct ReadJob : replay::TransferRecord {
   std::byte* to = nullptr;
   RemoteSpan from;
   std::size_t size = 0;
-  std::size_t posted = 0;
-  std::size_t finished = 0;
+  std::size_t end = 0;     // size, and a byte that confirms it where that is necessary (reads.cc).
+  std::size_t posted = 0;  // Of end.
+  std::size_t finished = 0;  // Likewise.
   Region* region = nullptr;
   std::uint32_t op = 0;
 };

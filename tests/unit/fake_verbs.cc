@@ -118,6 +118,11 @@ ibv_wc_status deliver(FakeQp& qp, const ibv_send_wr& request) {
   } else if (!listens || to->dest != qp.qp_num) {
     return IBV_WC_RETRY_EXC_ERR;
   }
+  if (request.opcode == IBV_WR_RDMA_READ &&
+      std::uniform_real_distribution<>()(random_bits) < faults.false_reads) {
+    fail_qp(qp);
+    return IBV_WC_SUCCESS;
+  }
   if (request.opcode == IBV_WR_RDMA_READ || request.opcode == IBV_WR_RDMA_WRITE) {
     const std::uint64_t remote = request.wr.rdma.remote_addr;
     if (!permitted(request.wr.rdma.rkey, remote, piece.length)) return IBV_WC_REM_ACCESS_ERR;
@@ -252,6 +257,7 @@ int query_port(ibv_context*, std::uint8_t, ibv_port_attr* port) {
 int query_device(ibv_context*, ibv_device_attr* attributes) {
   if (fails("query_device")) return ENOMEM;
   attributes->phys_port_cnt = 1;
+  attributes->vendor_id = faults.false_reads > 0 ? 0xffffff : 0;
   attributes->device_cap_flags = IBV_DEVICE_SRQ_RESIZE;
   attributes->max_srq_wr = 4096;
   attributes->max_qp_rd_atom = attributes->max_qp_init_rd_atom = 16;

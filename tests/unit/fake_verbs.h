@@ -19,6 +19,9 @@ struct FakeFaults {
   std::string call;          // The name of a table's function, or "post_send", "post_srq_recv";
   int after = 0;             // fails once, after this many calls that succeed.
   double datagram_loss = 0;  // Share of datagrams that get lost.
+  // Share of reads that are reported as done without being so, after which their queue pair is in
+  // error. With any, the devices that are opened are soft-RoCE ones, which do that.
+  double false_reads = 0;
 };
 void set_faults(const FakeFaults& faults);
 bool fault_happened();

@@ -224,6 +224,43 @@ TEST_F(VerbsFabricTest, BrokenQueuePairsOfARealDeviceLoseNothing) {
   exchange_over_broken_queue_pairs(*table, 400);
 }
 
+TEST_F(VerbsFabricTest, AReadThatTheDeviceWronglyReportsAsDoneIsRepeated) {
+  test::FakeFaults faults;
+  faults.false_reads = 0.2;
+  test::set_faults(faults);
+  Process a(0), b(1);
+  std::string why;
+  ASSERT_TRUE(a.start(options_with(true), why) && b.start(options_with(true), why)) << why;
+  Link* const link = a.link_to(b, why);
+  ASSERT_NE(link, nullptr) << why;
+  Random random(4);
+  std::vector<std::byte> source(3500000);  // Up to four pieces.
+  for (std::byte& byte : source) byte = static_cast<std::byte>(1 + random.below(255));
+  std::vector<std::byte> target(source.size());
+  std::uint64_t key = 0;
+  void* const exposure = b.fabric->expose(source, key);
+  ASSERT_NE(exposure, nullptr);
+  constexpr std::uint32_t kReads = 60;
+  for (std::uint32_t op = 0; op < kReads; op += 2) {
+    // Two at a time, one behind the other in the memory.
+    std::fill(target.begin(), target.end(), std::byte{0});
+    const std::size_t sizes[] = {1 + random.below(random.one_in(4) ? 3000000 : 70000),
+                                 1 + random.below(70000)};
+    const auto from = reinterpret_cast<std::uint64_t>(source.data());
+    ASSERT_EQ(a.fabric->get(*link, target.data(), {from, key}, sizes[0], op), Post::kPending);
+    ASSERT_EQ(
+        a.fabric->get(*link, target.data() + sizes[0], {from + sizes[0], key}, sizes[1], op + 1),
+        Post::kPending);
+    ASSERT_TRUE(wait_for([&] { return a.completed.size() == op + 2; }, {&a, &b}));
+    ASSERT_TRUE(a.completed[op] && a.completed[op + 1]) << a.why_down;
+    const auto size = static_cast<std::ptrdiff_t>(sizes[0] + sizes[1]);
+    ASSERT_TRUE(std::equal(target.begin(), target.begin() + size, source.begin()))
+        << sizes[0] << " and " << sizes[1] << " bytes, operation " << op;
+  }
+  EXPECT_GT(a.fabric->counters().lost, 5U) << "no queue pair broke";
+  b.fabric->conceal(exposure);
+}
+
 // Memory that b exposes and a reads, mapped at an address of its own.
 class ExposedMemory {
  public:
