@@ -26,6 +26,10 @@ inline Comm* latest = nullptr;
 // Of completed_send(), once a send has taken the long way.
 inline MPI_Request completed = nullptr;
 
+// False with MPI_THREAD_MULTIPLE, where only the long way takes the lock: nothing else here may be
+// read then.
+inline bool allowed() { return is_initialized() && !entry_state.threaded; }
+
 // By the long way, which makes the short one possible for the sends that follow.
 inline void prepare(Comm& comm) {
   latest = &comm;
@@ -47,13 +51,11 @@ inline const Datatype* datatype_of(MPI_Datatype handle) {
              : nullptr;
 }
 
-// True when the message has left: the send is complete.
-[[gnu::always_inline]] inline bool send(const void* buf, MPI_Count count, MPI_Datatype datatype,
-                                        int dest, int tag, MPI_Comm comm) {
+// Precondition: allowed().
+[[gnu::always_inline]] inline bool try_send(const void* buf, MPI_Count count, MPI_Datatype datatype,
+                                            int dest, int tag, MPI_Comm comm) {
   constexpr std::uint64_t kMostElements = 1 << 16;  // Also keeps their bytes from overflowing.
   constexpr std::uintptr_t kSpecialBuffers = 2;     // MPI_BOTTOM, MPI_IN_PLACE and their like.
-  if (!is_initialized() || entry_state.threaded) [[unlikely]]
-    return false;
   Comm* const to = comm_of(comm);
   const Datatype* const type = datatype_of(datatype);
   if (to == nullptr || type == nullptr || !type->layout().is_dense() || !type->supported() ||
@@ -70,10 +72,18 @@ inline const Datatype* datatype_of(MPI_Datatype handle) {
                           type->layout().size() * static_cast<std::size_t>(count));
 }
 
+// True when the message has left: the send is complete.
+[[gnu::always_inline]] inline bool send(const void* buf, MPI_Count count, MPI_Datatype datatype,
+                                        int dest, int tag, MPI_Comm comm) {
+  return allowed() && try_send(buf, count, datatype, dest, tag, comm);
+}
+
 [[gnu::always_inline]] inline bool isend(const void* buf, MPI_Count count, MPI_Datatype datatype,
                                          int dest, int tag, MPI_Comm comm, MPI_Request* request) {
-  if (request == nullptr || completed == nullptr || !send(buf, count, datatype, dest, tag, comm))
+  if (!allowed() || request == nullptr || completed == nullptr ||
+      !try_send(buf, count, datatype, dest, tag, comm)) {
     return false;
+  }
   *request = completed;
   return true;
 }

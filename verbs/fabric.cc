@@ -279,6 +279,11 @@ bool VerbsFabric::report_contact(FabricSink& sink, VerbsLink& link) {
   return peer != nullptr;
 }
 
+connect::Counters VerbsFabric::counters() {
+  const Turnstile::Owner inside(turnstile_);  // The service thread counts, too.
+  return connector_->counters();
+}
+
 bool VerbsFabric::break_link(Link& link) {
   const Turnstile::Owner inside(turnstile_);
   ibv_qp* const qp = static_cast<VerbsLink&>(link).qp;

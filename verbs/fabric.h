@@ -71,7 +71,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::uint32_t before_sleep() override;
 
   const Port& port() const { return *port_; }
-  const connect::Counters& counters() const { return connector_->counters(); }
+  connect::Counters counters();
   RegistrationCache::Counters registrations() const {
     return memory_ != nullptr ? memory_->counters() : RegistrationCache::Counters{};
   }
