@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "core/engine.h"
+#include "mpi_api/checks.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/datatype.h"
 #include "mpi_api/entry.h"
@@ -36,33 +37,33 @@ inline void prepare(Comm& comm) {
   completed = to_handle(completed_send());
 }
 
+// Handles below are predefined, and to look them up takes no call.
+inline constexpr std::uintptr_t kPredefined = 4096;
+
 inline Comm* comm_of(MPI_Comm handle) {
-  const auto value = reinterpret_cast<std::uintptr_t>(handle);
-  if (value >= 4096) return reinterpret_cast<Comm*>(value) == latest ? latest : nullptr;
-  Object* const object = predefined_objects[value];
-  return object != nullptr && object->kind() == Kind::kComm ? static_cast<Comm*>(object) : nullptr;
+  Comm* const comm = to_comm(handle);
+  if (reinterpret_cast<std::uintptr_t>(handle) >= kPredefined) {
+    return comm == latest ? comm : nullptr;
+  }
+  return is_comm(comm, handle) ? comm : nullptr;
 }
 
 inline const Datatype* datatype_of(MPI_Datatype handle) {
-  const auto value = reinterpret_cast<std::uintptr_t>(handle);
-  const Object* const object = value < 4096 ? predefined_objects[value] : nullptr;
-  return object != nullptr && object->kind() == Kind::kDatatype
-             ? static_cast<const Datatype*>(object)
-             : nullptr;
+  if (reinterpret_cast<std::uintptr_t>(handle) >= kPredefined) return nullptr;
+  const Datatype* const datatype = to_datatype(handle);
+  return is_datatype(datatype, handle) ? datatype : nullptr;
 }
 
 // Precondition: allowed().
 [[gnu::always_inline]] inline bool try_send(const void* buf, MPI_Count count, MPI_Datatype datatype,
                                             int dest, int tag, MPI_Comm comm) {
   constexpr std::uint64_t kMostElements = 1 << 16;  // Also keeps their bytes from overflowing.
-  constexpr std::uintptr_t kSpecialBuffers = 2;     // MPI_BOTTOM, MPI_IN_PLACE and their like.
   Comm* const to = comm_of(comm);
   const Datatype* const type = datatype_of(datatype);
   if (to == nullptr || type == nullptr || !type->layout().is_dense() || !type->supported() ||
       static_cast<std::uint64_t>(count) > kMostElements ||
       static_cast<unsigned>(dest) >= static_cast<unsigned>(to->remote_size()) ||
-      static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) ||
-      reinterpret_cast<std::uintptr_t>(buf) <= kSpecialBuffers) {
+      static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) || is_special_buffer(buf)) {
     return false;
   }
   Peer* const peer = to->known_peer(dest);

@@ -127,11 +127,16 @@ inline int check_status(const MPI_Status* status, const char* argument) {
 
 // --- Buffers ---
 
+// No memory: null, MPI_IN_PLACE and the like.
+inline bool is_special_buffer(const void* buffer) {
+  return reinterpret_cast<std::uintptr_t>(buffer) <= 2;
+}
+
 // datatype has been checked before. A null pointer is MPI_BOTTOM: fine for derived datatypes, which
 // may hold addresses, and for empty messages.
 inline int check_buffer(const void* buffer, MPI_Count count, const Datatype* datatype,
                         const char* argument) {
-  if (reinterpret_cast<std::uintptr_t>(buffer) > 2 || count == 0) [[likely]]
+  if (!is_special_buffer(buffer) || count == 0) [[likely]]
     return MPI_SUCCESS;
   return check_special_buffer(buffer, count, *datatype, argument);
 }

@@ -83,13 +83,6 @@ const char* reason_text(std::uint32_t reason) {
 
 }  // namespace
 
-struct ContactDesk::Inbox : tern::Request {
-  ContactDesk* desk = nullptr;
-  std::array<std::byte, kNoteBytesMax> bytes;
-  bool handling = false;
-  bool arrived = false;
-};
-
 // Something on its way that nobody waits for.
 struct ContactDesk::Sending : tern::Request {
   std::vector<std::byte> content;
@@ -123,34 +116,15 @@ struct ContactDesk::Conversation {
 };
 
 ContactDesk::ContactDesk(Engine& engine, Connections& connections, const Card& own_card)
-    : engine_(engine),
-      connections_(connections),
-      own_card_(own_card),
-      inbox_(std::make_unique<Inbox>()) {
-  inbox_->desk = this;
-  inbox_->on_done = [](tern::Request& request) {
-    auto& inbox = static_cast<Inbox&>(request);
-    inbox.arrived = true;
-    if (inbox.handling) return;  // post_inbox() is further up this stack.
-    inbox.handling = true;
-    while (std::exchange(inbox.arrived, false)) {
-      if (inbox.outcome == Outcome::kCancelled) return;
-      if (inbox.outcome == Outcome::kOk) {
-        inbox.desk->on_note(*inbox.peer, std::span(inbox.bytes).first(inbox.tern::Request::bytes));
-      }
-      inbox.desk->post_inbox();
-    }
-    inbox.handling = false;
-  };
-  post_inbox();
+    : engine_(engine), connections_(connections), own_card_(own_card) {
+  inbox_ = std::make_unique<RepeatedReceive>(
+      engine_, Envelope{kNotes, 0, 0}, kNoteBytesMax,
+      [this](Peer& from, const Envelope&, std::span<const std::byte> note) {
+        on_note(from, note);
+      });
 }
 
-ContactDesk::~ContactDesk() { engine_.cancel_receive(*inbox_); }
-
-void ContactDesk::post_inbox() {
-  engine_.receive({kNotes, 0, 0}, DataView::bytes_at(inbox_->bytes.data(), inbox_->bytes.size()),
-                  *inbox_);
-}
+ContactDesk::~ContactDesk() { inbox_.reset(); }  // First: a note looks at the rest.
 
 void ContactDesk::send_note(Peer& to, const Note& note, std::span<const std::byte> card) {
   const auto head = std::as_bytes(std::span(&note, 1));

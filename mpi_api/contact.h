@@ -31,6 +31,7 @@
 
 #include "core/engine.h"
 #include "mpi_api/connections.h"
+#include "mpi_api/repeated_receive.h"
 #include "spawn/port_name.h"
 
 namespace tern::mpi {
@@ -74,11 +75,9 @@ class ContactDesk {
   struct Body;
   struct Conversation;
   struct Sending;
-  struct Inbox;
   using Conversations = std::unordered_map<std::uint64_t, std::unique_ptr<Conversation>>;
 
   // --- notes ---
-  void post_inbox();
   void on_note(Peer& from, std::span<const std::byte> bytes);
   void on_end(Peer& from, const Note& note, std::span<const std::byte> text);
   void on_hello(Peer& from, const Note& note, std::span<const std::byte> card_bytes);
@@ -102,7 +101,7 @@ class ContactDesk {
   Engine& engine_;
   Connections& connections_;
   Card own_card_;
-  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<RepeatedReceive> inbox_;
   std::vector<std::shared_ptr<Port>> ports_;
   Conversations asked_;   // As a client.
   Conversations served_;  // As a server; apart, because one process may be both.

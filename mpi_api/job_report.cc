@@ -113,14 +113,6 @@ ReportWish read_report_wish(const Config& config) {
   return wish;
 }
 
-// The next piece of any rank's part.
-struct JobReport::Inbox : tern::Request {
-  JobReport* report = nullptr;
-  std::array<std::byte, kPieceBytes> bytes;
-  bool handling = false;
-  bool arrived = false;
-};
-
 std::unique_ptr<JobReport> JobReport::begin() {
   if (!runtime().report) return nullptr;
   return std::unique_ptr<JobReport>(new JobReport);
@@ -129,38 +121,20 @@ std::unique_ptr<JobReport> JobReport::begin() {
 JobReport::JobReport() : own_part_(part_of_this_process().encode()) {
   collects_ = runtime().wireup->info().rank == 0;
   if (!collects_) return;
-  inbox_ = std::make_unique<Inbox>();
-  inbox_->report = this;
-  inbox_->on_done = [](tern::Request& request) {
-    auto& inbox = static_cast<Inbox&>(request);
-    inbox.arrived = true;
-    if (inbox.handling) return;  // post() is further up this stack.
-    inbox.handling = true;
-    while (std::exchange(inbox.arrived, false)) {
-      if (inbox.outcome == Outcome::kCancelled) return;
-      if (inbox.outcome == Outcome::kOk) inbox.report->take(inbox);
-      inbox.report->post();
-    }
-    inbox.handling = false;
-  };
-  post();
+  inbox_ = std::make_unique<RepeatedReceive>(
+      engine(), Envelope{kReports, kAnySource, kAnyTag}, kPieceBytes,
+      [this](Peer&, const Envelope& envelope, std::span<const std::byte> piece) {
+        take(envelope, piece);
+      });
 }
 
-JobReport::~JobReport() {
-  if (inbox_ != nullptr) engine().cancel_receive(*inbox_);
-}
-
-void JobReport::post() {
-  engine().receive({kReports, kAnySource, kAnyTag},
-                   DataView::bytes_at(inbox_->bytes.data(), inbox_->bytes.size()), *inbox_);
-}
-
-void JobReport::take(const tern::Request& message) {
-  std::string& part = arriving_[message.envelope.source];
-  part.append(reinterpret_cast<const char*>(inbox_->bytes.data()), message.bytes);
-  if (message.envelope.tag != kLast) return;
+// The next piece of any rank's part.
+void JobReport::take(const Envelope& envelope, std::span<const std::byte> piece) {
+  std::string& part = arriving_[envelope.source];
+  part.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  if (envelope.tag != kLast) return;
   add(part);
-  arriving_.erase(message.envelope.source);
+  arriving_.erase(envelope.source);
 }
 
 void JobReport::add(const std::string& part) {

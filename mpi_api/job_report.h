@@ -7,11 +7,13 @@
 // under the entry lock. Failure: a warning; MPI_Finalize does not fail for it.
 #pragma once
 #include <memory>
+#include <span>
 #include <string>
 
 #include "core/config.h"
 #include "core/job_traffic.h"
 #include "core/request.h"
+#include "mpi_api/repeated_receive.h"
 
 namespace tern::mpi {
 
@@ -32,7 +34,6 @@ class JobReport {
   // Looks at what this process has done; messages from now on do not count any more. nullptr when
   // nothing is asked for.
   static std::unique_ptr<JobReport> begin();
-  ~JobReport();
   JobReport(const JobReport&) = delete;
   JobReport& operator=(const JobReport&) = delete;
 
@@ -42,15 +43,13 @@ class JobReport {
   void finish();
 
  private:
-  struct Inbox;
   JobReport();
-  void post();
-  void take(const tern::Request& message);
+  void take(const Envelope& envelope, std::span<const std::byte> piece);
   void add(const std::string& part);
 
   std::string own_part_;
   bool collects_ = false;  // Rank 0.
-  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<RepeatedReceive> inbox_;
   std::map<std::int32_t, std::string> arriving_;  // By rank.
   JobTraffic all_;
   std::string parts_;  // For mpiexec.

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,23 +10,14 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/clock.h"
 #include "core/format.h"
 #include "verbs/constants.h"
 #include "verbs/memory_hooks.h"
 
 namespace tern::verbs {
-namespace {
 
-std::uint64_t clock_ns(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1000000000U +
-         static_cast<std::uint64_t>(time.tv_nsec);
-}
-
-}  // namespace
-
-connect::Micros VerbsFabric::now() { return clock_ns(CLOCK_MONOTONIC) / 1000; }
+connect::Micros VerbsFabric::now() { return fine_us(); }
 
 std::unique_ptr<VerbsFabric> VerbsFabric::create(const IbvTable& table, const ProcessId& self,
                                                  const VerbsOptions& options, std::string& why) {
@@ -63,8 +53,8 @@ bool VerbsFabric::start(std::string& why) {
   }
   connect::Options connect_options;
   connect_options.self = self_;
-  connect_options.incarnation = clock_ns(CLOCK_REALTIME);
-  connect_options.seed = clock_ns(CLOCK_MONOTONIC) ^ self_.rank;
+  connect_options.incarnation = wall_ns();
+  connect_options.seed = fine_ns() ^ self_.rank;
   connect_options.connections_max = options_.connections_max;
   connect_options.give_up_us = static_cast<connect::Micros>(options_.peer_timeout_s * 1e6);
   connect_options.probe_us =

@@ -36,11 +36,6 @@ int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& 
                Comm& comm, Build build, Between between, Share share) {
   if (const int error = check_reduction(op, type)) return error;
   const std::size_t bytes = count * type.layout().size();
-  // From the first one on: messages would fold in another order, and the same call on the same data
-  // shall give the same bits every time (MPI-5.0 section 6.9.1).
-  if (form.request == nullptr && comm.collectives_until_shared > 1) {
-    comm.collectives_until_shared = 1;
-  }
   SharedGroup* const group = shared_for(which, comm, form, bytes, op.commutative());
   if (group != nullptr && count != 0 && for_shared(type)) {
     return share(*group, [&](const Operands& data) {

@@ -25,7 +25,7 @@ enum class Collective : std::uint8_t {
   kAllgatherv,
   kAlltoall,
   kAlltoallv,  // And alltoallw.
-  kReduce,
+  kReduce,     // This one and all that follow combine data.
   kAllreduce,
   kReduceScatter,  // And reduce_scatter_block.
   kScan,

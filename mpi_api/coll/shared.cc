@@ -85,8 +85,12 @@ void get_for_writing(const std::byte* memory, std::size_t size) {
 
 // --- making ---
 
-SharedGroup* prepare_shared(Comm& comm) {
-  if (--comm.collectives_until_shared > 0) return nullptr;
+SharedGroup* prepare_shared(Comm& comm, Collective which) {
+  --comm.collectives_until_shared;
+  // Reductions from the first one on: messages would fold in another order, and the same call on
+  // the same data shall give the same bits every time (MPI-5.0 section 6.9.1).
+  if (which >= Collective::kReduce) comm.collectives_until_shared = 0;
+  if (comm.collectives_until_shared > 0) return nullptr;
   if (same_job(comm)) comm.shared.reset(SharedGroup::make(comm).release());
   return comm.shared.get();
 }

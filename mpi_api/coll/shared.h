@@ -174,20 +174,15 @@ class SharedGroup {
 inline constexpr int kCollectivesBeforeShared = 2;
 
 // Counts a blocking collective, and makes the memory when it is time to.
-[[gnu::cold]] SharedGroup* prepare_shared(Comm& comm);
+[[gnu::cold]] SharedGroup* prepare_shared(Comm& comm, Collective which);
 
-// What the collective that begins now may use; nullptr: messages. All members call this for every
-// collective, whatever its size.
-inline SharedGroup* shared_group(Comm& comm, const Form& form) {
-  if (form.request != nullptr) return nullptr;
-  if (comm.shared != nullptr) [[likely]]
-    return comm.shared.get();
-  return comm.collectives_until_shared == 0 ? nullptr : prepare_shared(comm);
-}
-// The same, when the table of algorithms says that this collective uses it.
+// What the collective that begins now uses; nullptr: messages, as the table of algorithms says or
+// because there is no such memory. All members call this for every collective, whatever its size.
 inline SharedGroup* shared_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
                                bool commutative = true) {
-  SharedGroup* const group = shared_group(comm, form);
+  if (form.request != nullptr) return nullptr;
+  SharedGroup* group = comm.shared.get();
+  if (group == nullptr && comm.collectives_until_shared != 0) group = prepare_shared(comm, which);
   if (group == nullptr) return nullptr;
   const Algorithm algorithm = select(which, comm.size(), bytes, commutative, true);
   return algorithm == Algorithm::kShared ? group : nullptr;
