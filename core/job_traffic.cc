@@ -199,22 +199,12 @@ const std::string& JobTraffic::host_of(preconnect::Rank rank) const {
 }
 
 std::string JobTraffic::pairs_file() const {
-  using preconnect::Pair;
-  std::map<Pair, counters::Volume> pairs;
+  std::vector<preconnect::Talk> talks;
   for (const Flow& flow : flows_) {
     if (flow.from == flow.to || flow.sent.messages == 0) continue;
-    counters::Volume& volume =
-        pairs[Pair(std::min(flow.from, flow.to), std::max(flow.from, flow.to))];
-    volume = volume + flow.sent;
+    talks.emplace_back(preconnect::Pair(flow.from, flow.to), flow.sent);
   }
-  std::string text = format(
-      "tern-pairs 1 {}\n# Pairs of ranks that exchanged messages, for TERN_PRECONNECT=file:PATH: "
-      "ranks, messages, bytes.\n",
-      size_);
-  for (const auto& [pair, volume] : pairs) {
-    text += format("{} {} {} {}\n", pair.first, pair.second, volume.messages, volume.bytes);
-  }
-  return text;
+  return preconnect::write_pairs(talks, size_);
 }
 
 }  // namespace tern

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <tuple>
 
@@ -205,16 +207,32 @@ std::vector<std::vector<Pair>> rounds_of(std::span<const Pair> pairs) {
   return rounds;
 }
 
-std::string write_pairs(std::span<const Pair> pairs, Rank size) {
-  std::vector<Pair> sorted;
-  for (const auto& [a, b] : pairs) sorted.emplace_back(std::min(a, b), std::max(a, b));
-  std::sort(sorted.begin(), sorted.end());
-  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+std::string write_pairs(std::span<const Talk> talks, Rank size) {
+  std::map<Pair, counters::Volume> pairs;
+  for (const auto& [ends, sent] : talks) {
+    const auto& [a, b] = ends;
+    counters::Volume& volume = pairs[Pair(std::min(a, b), std::max(a, b))];
+    volume = volume + sent;
+  }
   std::string text = format(
-      "tern-pairs 1 {}\n# Pairs of ranks that exchanged messages, for TERN_PRECONNECT=file:PATH.\n",
+      "tern-pairs 1 {}\n# Pairs of ranks that exchanged messages, for TERN_PRECONNECT=file:PATH: "
+      "ranks, messages, bytes.\n",
       size);
-  for (const auto& [a, b] : sorted) text += format("{} {}\n", a, b);
+  for (const auto& [pair, volume] : pairs) {
+    text += format("{} {} {} {}\n", pair.first, pair.second, volume.messages, volume.bytes);
+  }
   return text;
+}
+
+bool read_pairs_file(const std::string& path, Rank size, std::vector<Pair>& pairs,
+                     std::string& why) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    why = format("{} cannot be read", path);
+    return false;
+  }
+  return read_pairs(text, path, size, pairs, why);
 }
 
 bool read_pairs(std::string_view text, std::string_view source, Rank size, std::vector<Pair>& pairs,

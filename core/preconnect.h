@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/counters.h"
+
 namespace tern::preconnect {
 
 using Rank = std::uint32_t;
@@ -51,11 +53,14 @@ std::vector<std::vector<Pair>> rounds_of(std::span<const Pair> pairs);
 
 // The file of pairs that talked: a line "tern-pairs 1 SIZE", then one "A B [MESSAGES [BYTES]]" a
 // line, ranks from 0; '#' begins a comment. Written sorted, each pair once.
-std::string write_pairs(std::span<const Pair> pairs, Rank size);
+using Talk = std::pair<Pair, counters::Volume>;  // One direction, or both.
+std::string write_pairs(std::span<const Talk> talks, Rank size);
 // False, with a sentence that names `source` and the line in `why`. A file of a job of another size
 // is taken as far as its ranks exist here.
 bool read_pairs(std::string_view text, std::string_view source, Rank size, std::vector<Pair>& pairs,
                 std::string& why);
+bool read_pairs_file(const std::string& path, Rank size, std::vector<Pair>& pairs,
+                     std::string& why);
 
 // Walks through a rank's partners in order, a bounded number of them at a time. The smaller rank of
 // a pair dials and the other waits for it: so nobody runs ahead of the others, and nobody is asked

@@ -165,18 +165,6 @@ void warn(const Config& config, const std::vector<std::string>& warnings, int ra
   }
 }
 
-void choose_algorithms(const Config& config, std::vector<std::string>& warnings) {
-  const std::string file(config.text("TERN_COLL_FILE"));
-  for (std::string& problem : coll::read_algorithm_file(file)) {
-    warnings.push_back(std::move(problem));
-  }
-  for (const Config::Setting& setting : config.settings()) {
-    if (setting.variable->name != "TERN_COLL_") continue;
-    std::string problem = coll::override_algorithm(setting.value);
-    if (!problem.empty()) warnings.push_back(std::move(problem));
-  }
-}
-
 // Undoes what bring_up() did before it failed.
 int give_up(int error) {
   the_runtime.names.reset();
@@ -198,7 +186,8 @@ int bring_up() {
 
   std::vector<std::string> warnings;
   const Config config = Config::read(environ, warnings);
-  choose_algorithms(config, warnings);
+  for (std::string& problem : coll::choose_algorithms(config))
+    warnings.push_back(std::move(problem));
   warn(config, warnings, info.rank);
   entry_state.checks = config.flag("TERN_CHECKS");
 

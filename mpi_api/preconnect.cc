@@ -2,8 +2,6 @@
 #include "mpi_api/preconnect.h"
 
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include "core/clock.h"
@@ -61,16 +59,6 @@ void warn(const Config& config, const std::string& text) {
   if (config.flag("TERN_WARNINGS")) std::fprintf(stderr, "tern: warning: %s\n", text.c_str());
 }
 
-bool read_file(const std::string& path, Rank size, std::vector<Pair>& pairs, std::string& why) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) {
-    why = tern::format("{} cannot be read", path);
-    return false;
-  }
-  return preconnect::read_pairs(text, path, size, pairs, why);
-}
-
 // The hosts of all ranks, as the launcher has told them; false when it has not.
 bool hosts_of_ranks(const spawn::LaunchInfo& info, std::vector<Rank>& hosts) {
   for (int rank = 0; rank < info.size; ++rank) {
@@ -91,7 +79,8 @@ bool partners_in_world(const Plan& plan, const spawn::LaunchInfo& info, std::vec
     why = "the launcher does not say which rank runs on which host";
     return false;
   }
-  if (plan.kind == Plan::Kind::kFile && !read_file(plan.path, size, pairs, why)) return false;
+  if (plan.kind == Plan::Kind::kFile && !preconnect::read_pairs_file(plan.path, size, pairs, why))
+    return false;
   partners = preconnect::partners(plan, static_cast<Rank>(info.rank), size, hosts, pairs);
   return true;
 }

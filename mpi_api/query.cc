@@ -87,11 +87,7 @@ std::string limit(std::size_t value, std::size_t any) {
 void list_collectives(const Table& table) {
   table.add({"collective", "ranks", "bytes", "operation", "algorithm", "bytes means"});
   // As the library does in MPI_Init; mistakes are reported there.
-  const Config config = read_config();
-  (void)coll::read_algorithm_file(std::string(config.text("TERN_COLL_FILE")));
-  for (const Config::Setting& setting : config.settings()) {
-    if (setting.variable->name == "TERN_COLL_") (void)coll::override_algorithm(setting.value);
-  }
+  (void)coll::choose_algorithms(read_config());
   for (const coll::Selection& selection : coll::selections()) {
     for (const coll::Rule& rule : coll::rules_in_force(selection)) {
       table.add({std::string(selection.name),

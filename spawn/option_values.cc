@@ -7,8 +7,6 @@
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "core/format.h"
@@ -206,13 +204,8 @@ Problem read_preconnect(std::string_view text, EnvironmentWish& wish) {
   if (plan.kind == preconnect::Plan::Kind::kFile) {
     std::error_code ignored;
     const auto path = std::filesystem::absolute(plan.path, ignored);
-    std::ifstream file(path, std::ios::binary);
-    const std::string pairs{std::istreambuf_iterator<char>(file), {}};
-    if (!file) {
-      return Problem::usage(tern::format("--preconnect: {} cannot be read", plan.path));
-    }
     std::vector<preconnect::Pair> any;
-    if (!preconnect::read_pairs(pairs, plan.path, INT32_MAX, any, why)) {
+    if (!preconnect::read_pairs_file(plan.path, INT32_MAX, any, why)) {
       return Problem::usage("--preconnect: " + why);
     }
     value = "file:" + path.string();

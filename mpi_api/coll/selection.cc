@@ -377,4 +377,15 @@ std::string override_algorithm(std::string_view setting) {
   return {};
 }
 
+std::vector<std::string> choose_algorithms(const Config& config) {
+  std::vector<std::string> problems =
+      read_algorithm_file(std::string(config.text("TERN_COLL_FILE")));
+  for (const Config::Setting& setting : config.settings()) {
+    if (setting.variable->name != "TERN_COLL_") continue;
+    std::string problem = override_algorithm(setting.value);
+    if (!problem.empty()) problems.push_back(std::move(problem));
+  }
+  return problems;
+}
+
 }  // namespace tern::mpi::coll

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/config.h"
+
 namespace tern::mpi::coll {
 
 enum class Collective : std::uint8_t {
@@ -93,5 +95,8 @@ std::string override_algorithm(std::string_view setting);
 // what is wrong, a sentence per line that is; then the file has no effect. An empty path takes them
 // away.
 std::vector<std::string> read_algorithm_file(const std::string& path);
+
+// Both, as configured; returns what is wrong.
+std::vector<std::string> choose_algorithms(const Config& config);
 
 }  // namespace tern::mpi::coll

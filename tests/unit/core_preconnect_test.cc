@@ -151,16 +151,16 @@ TEST(Preconnect, PairsBecomeRounds) {
 
 TEST(Preconnect, FileIsReadAsWritten) {
   Random random(3);
-  std::vector<Pair> pairs;
+  std::vector<Talk> talks;
   std::set<Pair> expected;
   for (int i = 0; i < 300; ++i) {
     const auto a = static_cast<Rank>(random.below(100));
     const auto b = static_cast<Rank>(random.below(100));
     if (a == b) continue;
-    pairs.emplace_back(a, b);
+    talks.emplace_back(Pair(a, b), counters::Volume{1, 8});
     expected.insert({std::min(a, b), std::max(a, b)});
   }
-  const std::string text = write_pairs(pairs, 100);
+  const std::string text = write_pairs(talks, 100);
   std::vector<Pair> read;
   std::string why;
   ASSERT_TRUE(read_pairs(text, "pairs.txt", 100, read, why)) << why;
