@@ -39,14 +39,18 @@ void Engine::add_fabric(std::unique_ptr<Fabric> fabric) {
 
 const Card& Engine::make_card(HostIdentity host) {
   own_card_ = Card::of_this_process(self_, std::move(host));
-  for (const auto& fabric : fabrics_) {
-    std::string address = fabric->address();
-    if (!address.empty()) own_card_.addresses.emplace(fabric->name(), std::move(address));
-  }
-  const std::string text = own_card_.encode();
-  for (const auto& fabric : fabrics_) {
-    fabric->set_doorbell(doorbell_->word());
-    fabric->set_own_card(text);
+  return show_card();
+}
+
+// A fabric shows the addresses of those that are preferred to it and its own: who is contacted over
+// it comes to the same choice, and the others may be many bytes.
+const Card& Engine::show_card() {
+  for (; fabrics_shown_ < fabrics_.size(); ++fabrics_shown_) {
+    Fabric& fabric = *fabrics_[fabrics_shown_];
+    std::string address = fabric.address();
+    if (!address.empty()) own_card_.addresses.emplace(fabric.name(), std::move(address));
+    fabric.set_doorbell(doorbell_->word());
+    fabric.set_own_card(own_card_.encode());
   }
   return own_card_;
 }
@@ -112,6 +116,7 @@ void Engine::use_card(Peer& peer, const Card& card) {
     peer.why += peer.why.empty() ? "" : "; ";
     peer.why += std::string(fabric->name()) + ": " + why;
   }
+  if (!absent_fabrics_.empty()) peer.why += "; " + absent_fabrics_;
   fail_peer(peer, "no fabric reaches it (" + peer.why + ")");
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/doorbell.h"
@@ -55,11 +56,16 @@ class Engine final : private FabricSink {
   // Fabrics are asked in the order added: the first that reaches a peer is used for it.
   void add_fabric(std::unique_ptr<Fabric> fabric);
   // Makes this process's card, with the addresses of all fabrics added so far, and shows it to
-  // them. After this no fabric may be added.
+  // them.
   const Card& make_card(HostIdentity host);
+  // The same for fabrics that were added later: who gets the card from now on may use them.
+  const Card& show_card();
+  // For people who wonder why a peer is not reached: other fabrics, and why they are not there.
+  void set_absent_fabrics(std::string reasons) { absent_fabrics_ = std::move(reasons); }
+  const std::string& absent_fabrics() const { return absent_fabrics_; }
 
   const ProcessId& self() const { return self_; }
-  // Complete once make_card() was called.
+  // Of no use before make_card().
   const Card& own_card() const { return own_card_; }
   // The record of a peer, created on first use; it lives as long as the engine.
   Peer& peer(const ProcessId& id);
@@ -231,6 +237,8 @@ class Engine final : private FabricSink {
   CardSource& cards_;
   EngineOptions options_;
   std::vector<std::unique_ptr<Fabric>> fabrics_;
+  std::size_t fabrics_shown_ = 0;  // That many have been shown the card.
+  std::string absent_fabrics_;
   Card own_card_;
   std::unordered_map<ProcessId, std::unique_ptr<Peer>, ProcessIdHash> peers_;
   PostedQueue posted_;

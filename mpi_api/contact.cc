@@ -115,8 +115,8 @@ struct ContactDesk::Conversation {
   std::vector<std::byte> body;
 };
 
-ContactDesk::ContactDesk(Engine& engine, Connections& connections, const Card& own_card)
-    : engine_(engine), connections_(connections), own_card_(own_card) {
+ContactDesk::ContactDesk(Engine& engine, Connections& connections)
+    : engine_(engine), connections_(connections) {
   inbox_ = std::make_unique<RepeatedReceive>(
       engine_, Envelope{kNotes, 0, 0}, kNoteBytesMax,
       [this](Peer& from, const Envelope&, std::span<const std::byte> note) {
@@ -177,7 +177,7 @@ void ContactDesk::on_hello(Peer& from, const Note& note, std::span<const std::by
       ports_, [&](const auto& open) { return open->parts.port == note.port && !open->closed; });
   if (port == ports_.end()) return refuse(kClosed);
   if (!spawn::same_secret(note.secret, (*port)->parts.secret)) return refuse(kWrongSecret);
-  if (note.os != short_os(own_card_.os)) return refuse(kOtherSystem);
+  if (note.os != short_os(engine_.own_card().os)) return refuse(kOtherSystem);
   if ((*port)->waiting.size() >= kWaitingMax) return refuse(kTooMany);
   connections_.hold(from.id);
   (*port)->waiting.push_back({&from, note});
@@ -216,21 +216,27 @@ void ContactDesk::announce_end(std::string_view why, const Choice& with_us) {
 int ContactDesk::open_port(std::string& name) {
   auto port = std::make_shared<Port>();
   spawn::PortName& parts = port->parts;
-  const spawn::Station here = spawn::station_of(own_card_);
+  const spawn::Station here = spawn::station_of(engine_.own_card());
   parts.os = here.os;
   parts.fabrics = here.fabrics;
   parts.host = here.host;
-  parts.server = own_card_.id;
+  parts.server = engine_.own_card().id;
   parts.port = ++last_port_;
   if (!spawn::make_secret(parts.secret)) {
     return fail(MPI_ERR_OTHER, "the system gives no random numbers for the port's secret");
   }
   port->name = parts.encode();
+  // Names are short. One address is enough to meet, and the longest goes first.
+  while (port->name.empty() && parts.fabrics.size() > 1) {
+    const auto length = [](const auto& fabric) { return fabric.address.size(); };
+    parts.fabrics.erase(std::ranges::max_element(parts.fabrics, {}, length));
+    port->name = parts.encode();
+  }
   if (port->name.empty()) {
     return fail(MPI_ERR_OTHER,
-                "the addresses of {} fabrics do not fit a port name of {} "
-                "characters; restrict TERN_FABRIC to one",
-                parts.fabrics.size(), spawn::kPortNameLongest);
+                "the address of this process does not fit a port name of {} characters; choose "
+                "another fabric (TERN_FABRIC)",
+                spawn::kPortNameLongest);
   }
   name = port->name;
   ports_.push_back(std::move(port));
@@ -348,9 +354,9 @@ int ContactDesk::connect(std::string_view name, Deadline deadline, std::span<con
   std::string why;
   const std::optional<spawn::PortName> port = spawn::PortName::decode(name, why);
   if (!port) return fail(MPI_ERR_PORT, "argument `port_name` is `{}`: {}", name, why);
-  why = spawn::why_no_match(*port, spawn::station_of(own_card_));
+  why = spawn::why_no_match(*port, spawn::station_of(engine_.own_card()));
   if (!why.empty()) return fail(MPI_ERR_PORT, "the port cannot be reached from here: {}", why);
-  connections_.learn(spawn::card_of(*port, own_card_));
+  connections_.learn(spawn::card_of(*port, engine_.own_card()));
   connections_.hold(port->server);
   const int error = ask(*port, deadline, mine, theirs);
   connections_.let_go(port->server);
@@ -402,9 +408,9 @@ int ContactDesk::ask_once(Conversation& talk, const spawn::PortName& port, Deadl
   hello.port = port.port;
   hello.body_bytes = mine.size();
   hello.secret = port.secret;
-  hello.os = short_os(own_card_.os);
+  hello.os = short_os(engine_.own_card().os);
   talk.answer = {};
-  const std::string card = own_card_.encode();
+  const std::string card = engine_.own_card().encode();
   send_note(*talk.peer, hello, std::as_bytes(std::span(card)));
   engine_.wait_until([&] { return talk.answer.kind != 0 || gone(talk) || past(deadline); });
   if (talk.answer.kind == 0) {

@@ -42,12 +42,10 @@ struct Note;
 
 class ContactDesk {
  public:
-  ContactDesk(Engine& engine, Connections& connections, const Card& own_card);
+  ContactDesk(Engine& engine, Connections& connections);
   ~ContactDesk();
   ContactDesk(const ContactDesk&) = delete;
   ContactDesk& operator=(const ContactDesk&) = delete;
-
-  const Card& own_card() const { return own_card_; }
 
   int open_port(std::string& name);
   // Clients that wait on it are told so. False: this process has no such port.
@@ -100,7 +98,6 @@ class ContactDesk {
 
   Engine& engine_;
   Connections& connections_;
-  Card own_card_;
   std::unique_ptr<RepeatedReceive> inbox_;
   std::vector<std::shared_ptr<Port>> ports_;
   Conversations asked_;   // As a client.

@@ -2,7 +2,9 @@
 #include "mpi_api/fabrics.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <utility>
 
 #include "core/format.h"
 #include "mpi_api/errors.h"
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::string_view kShm = "shm";
 constexpr std::string_view kVerbs = "verbs";
+constexpr std::array kFabrics = {kShm, kVerbs};  // Of this build.
 
 // Calls visit(name) for each entry of a list separated by commas.
 template <class Visit>
@@ -70,6 +73,13 @@ std::unique_ptr<Fabric> make_verbs(const ProcessId& self, const Config& config, 
   return verbs::VerbsFabric::create(*table, self, verbs_options(config), why);
 }
 
+std::string names_of_build() {
+  std::string text;
+  for (const std::string_view name : kFabrics)
+    text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
 FabricReport report_verbs(const Config& config) {
   std::string why;
   const verbs::IbvTable* const table = verbs::load_ibv(why);
@@ -86,42 +96,69 @@ FabricReport report_verbs(const Config& config) {
 
 }  // namespace
 
-int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host,
-                std::string* refused) {
-  std::string reasons;
+bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view name) {
+  std::string why;
+  std::unique_ptr<Fabric> fabric;
+  if (name == kShm) {
+    fabric =
+        shm::ShmFabric::create(engine.self(), host, {config_.flag("TERN_SHM_SINGLE_COPY")}, why);
+  } else {
+    fabric = make_verbs(engine.self(), config_, why);
+  }
+  if (fabric == nullptr) {
+    refused_.push_back({name, why});
+    return false;
+  }
+  open_.push_back(name);
+  engine.add_fabric(std::move(fabric));
+  return true;
+}
+
+int FabricSet::open(Engine& engine, const HostIdentity& host, bool one_host) {
   int error = MPI_SUCCESS;
-  int added = 0;
-  for_each_name(config.text("TERN_FABRIC"), [&](std::string_view name) {
+  for_each_name(config_.text("TERN_FABRIC"), [&](std::string_view listed) {
     if (error != MPI_SUCCESS) return;
-    std::string why;
-    std::unique_ptr<Fabric> fabric;
-    if (name == kShm) {
-      fabric =
-          shm::ShmFabric::create(engine.self(), host, {config.flag("TERN_SHM_SINGLE_COPY")}, why);
-    } else if (name == kVerbs) {
-      fabric = make_verbs(engine.self(), config, why);
-    } else {
+    const auto* const name = std::ranges::find(kFabrics, listed);
+    if (name == kFabrics.end()) {
       error = fail(MPI_ERR_OTHER,
-                   "TERN_FABRIC names `{}`, which is no fabric of this build; allowed: {}, {}",
-                   name, kShm, kVerbs);
-      return;
+                   "TERN_FABRIC names `{}`, which is no fabric of this build; allowed: {}", listed,
+                   names_of_build());
+    } else if (one_host && *name != kShm && std::ranges::count(open_, kShm) > 0) {
+      waiting_.push_back(*name);
+    } else {
+      add(engine, host, *name);
     }
-    if (fabric != nullptr) {
-      ++added;
-      return engine.add_fabric(std::move(fabric));
-    }
-    reasons += format("{}{}: {}", reasons.empty() ? "" : "; ", name, why);
   });
-  // Without one of several a job may still run; a peer that no other reaches says so.
-  if (error == MPI_SUCCESS && added == 0) {
-    error = fail(MPI_ERR_OTHER, "no fabric of TERN_FABRIC can be used here ({})", reasons);
+  if (error == MPI_SUCCESS && open_.empty()) {
+    error = fail(MPI_ERR_OTHER, "no fabric of TERN_FABRIC can be used here ({})", reasons());
   }
-  for (const std::string_view name : {kShm, kVerbs}) {
-    if (lists(config, name)) continue;
-    reasons += format("{}{}: TERN_FABRIC does not list it", reasons.empty() ? "" : "; ", name);
-  }
-  if (refused != nullptr) *refused = reasons;
+  engine.set_absent_fabrics(reasons());
   return error;
+}
+
+void FabricSet::open_rest(Engine& engine) {
+  if (waiting_.empty()) return;
+  const HostIdentity host = engine.own_card().host;
+  for (const std::string_view name : std::exchange(waiting_, {})) add(engine, host, name);
+  engine.show_card();
+  engine.set_absent_fabrics(reasons());
+}
+
+// Why those of this build that are not open are not.
+std::string FabricSet::reasons() const {
+  std::string text;
+  for (const std::string_view name : kFabrics) {
+    if (std::ranges::count(open_, name) > 0) continue;
+    std::string why = "TERN_FABRIC does not list it";
+    if (std::ranges::count(waiting_, name) > 0) {
+      why = "not opened, as the job is on one host; listed before shm it would be";
+    }
+    for (const Absent& refused : refused_) {
+      if (refused.name == name) why = refused.why;
+    }
+    text += format("{}{}: {}", text.empty() ? "" : "; ", name, why);
+  }
+  return text;
 }
 
 std::vector<FabricReport> report_fabrics(const Config& config) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/config.h"
@@ -9,10 +10,35 @@
 
 namespace tern::mpi {
 
-// Adds the fabrics that TERN_FABRIC lists to the engine. Returns an MPI error class. `refused` gets
-// the reasons why the other fabrics of this build are not there.
-int add_fabrics(Engine& engine, const Config& config, const HostIdentity& host,
-                std::string* refused = nullptr);
+// The fabrics that TERN_FABRIC lists: which are open, and which wait until they are needed.
+//
+// A fabric that leads to other hosts costs time, memory and descriptors. A job on one host has it
+// opened only when it deals with processes of other jobs, unless its own go over it, too.
+class FabricSet {
+ public:
+  explicit FabricSet(Config config) : config_(std::move(config)) {}
+
+  // Adds to the engine those that a job on one host or on several needs, in the order of
+  // preference. One that cannot be used is left out: a peer that no other reaches says why. Returns
+  // an MPI error class.
+  int open(Engine& engine, const HostIdentity& host, bool one_host);
+  // Adds the others; the engine's card has their addresses then.
+  void open_rest(Engine& engine);
+  bool has_rest() const { return !waiting_.empty(); }
+
+ private:
+  struct Absent {
+    std::string_view name;
+    std::string why;
+  };
+  bool add(Engine& engine, const HostIdentity& host, std::string_view name);
+  std::string reasons() const;
+
+  Config config_;
+  std::vector<std::string_view> open_;
+  std::vector<std::string_view> waiting_;
+  std::vector<Absent> refused_;
+};
 
 struct FabricReport {
   std::string name;

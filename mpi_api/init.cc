@@ -165,12 +165,16 @@ void warn(const Config& config, const std::vector<std::string>& warnings, int ra
   }
 }
 
+// As far as the launcher says so.
+bool is_on_one_host(const spawn::LaunchInfo& info) { return info.local_size == info.size; }
+
 // Undoes what bring_up() did before it failed.
 int give_up(int error) {
   the_runtime.names.reset();
   the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
+  the_runtime.fabrics.reset();
   the_runtime.engine.reset();
   card_desk.reset();
   the_runtime.wireup.reset();
@@ -202,7 +206,8 @@ int bring_up() {
   the_runtime.verbose = config.number("TERN_VERBOSE") != 0;
   HostIdentity host = HostIdentity::read();
   the_runtime.report = read_report_wish(config);
-  if (const int error = add_fabrics(engine(), config, host, &the_runtime.report.refused))
+  the_runtime.fabrics = std::make_unique<FabricSet>(config);
+  if (const int error = the_runtime.fabrics->open(engine(), host, is_on_one_host(info)))
     return give_up(error);
   const std::string card = engine().make_card(std::move(host)).encode();
   if (the_runtime.wireup->put_card(std::as_bytes(std::span(card)))) {
@@ -252,6 +257,7 @@ void take_down() {
   the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
+  the_runtime.fabrics.reset();
   the_runtime.engine.reset();
   card_desk.reset();
 }

@@ -39,7 +39,7 @@ std::string why_no_other(const Peer& peer) {
     if (behind) add(std::string(fabric->name()) + ": not needed");
     behind = behind || fabric.get() == peer.fabric;
   }
-  add(runtime().report.refused);
+  add(engine().absent_fabrics());
   return text;
 }
 

@@ -23,7 +23,6 @@ struct ReportWish {
   std::string pairs_path;  // TERN_CONNECTIONS_OUT; empty: none.
   std::string parts_path;  // Where mpiexec reads the parts of all ranks; empty: none.
   std::string preference;  // TERN_FABRIC
-  std::string refused;     // Why other fabrics cannot be used at all.
 
   explicit operator bool() const { return text || !pairs_path.empty() || !parts_path.empty(); }
 };

@@ -14,6 +14,7 @@
 
 #include "impl.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/fabrics.h"
 #include "mpi_api/port.h"
 #include "mpi_api/runtime.h"
 
@@ -77,6 +78,7 @@ namespace impl {
 int comm_join(int fd, Comm** intercomm) {
   const Deadline deadline = connect_deadline();
   std::string port;
+  runtime().fabrics->open_rest(engine());  // The socket may come from anywhere.
   if (const int error = contact_desk().open_port(port)) return error;
   Greeting mine;
   Greeting theirs;

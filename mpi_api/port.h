@@ -22,6 +22,9 @@ ContactDesk& contact_desk();
 // A port name as the program passed it; more than MPI_MAX_PORT_NAME characters are not looked at.
 std::string_view bounded(const char* port_name);
 
+// Opens what this process needs to connect to the port, besides what it has open.
+void prepare_for_port(std::string_view name);
+
 // Info key `timeout`, when it is there, replaces the deadline.
 int read_timeout(Info* info, Deadline& deadline);
 // TERN_CONNECT_TIMEOUT from now.

@@ -12,6 +12,7 @@
 #include "mpi_api/connections.h"
 #include "mpi_api/contact.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/fabrics.h"
 #include "mpi_api/intercomm.h"
 #include "mpi_api/parting.h"
 #include "mpi_api/port.h"
@@ -31,7 +32,7 @@ struct CardSlot {
 
 // The cards of all members of comm, each behind its length, known at every member.
 int gather_cards(Comm& comm, Bytes& cards) {
-  const std::string own = contact_desk().own_card().encode();
+  const std::string own = engine().own_card().encode();
   CardSlot mine;
   mine.size = static_cast<std::uint32_t>(std::min(own.size(), kCardBytes));
   std::copy_n(own.begin(), mine.size, mine.text.begin());
@@ -125,8 +126,7 @@ int spread(Comm& comm, int root, Bytes& bytes) {
 
 ContactDesk& contact_desk() {
   if (runtime().contact == nullptr) {
-    runtime().contact =
-        std::make_unique<ContactDesk>(engine(), *runtime().connections, engine().own_card());
+    runtime().contact = std::make_unique<ContactDesk>(engine(), *runtime().connections);
   }
   return *runtime().contact;
 }
@@ -152,6 +152,13 @@ Deadline connect_deadline() {
 }
 
 int meet(Comm& comm, int root, const RootExchange& exchange, Comm** newcomm) {
+  // Where the root may be dealing with another host, all may: their cards shall say how.
+  int leaves_host = runtime().fabrics->has_rest() ? 0 : 1;
+  if (const int error = coll::bcast_bytes(comm, &leaves_host, sizeof leaves_host, root)) {
+    return error;
+  }
+  if (leaves_host != 0) runtime().fabrics->open_rest(engine());
+  (void)contact_desk();  // From now on others may have a note for any member.
   Bytes own_cards;
   if (const int error = gather_cards(comm, own_cards)) return error;
   Bytes cards;
@@ -181,6 +188,15 @@ PortWish read_connect(const Comm& comm, int root, const char* port_name, MPI_Inf
   return comm.rank() == root ? read_wish(port_name, info, connect_deadline()) : PortWish();
 }
 
+void prepare_for_port(std::string_view name) {
+  std::string why;
+  const auto port = spawn::PortName::decode(name, why);
+  if (!port) return;
+  const auto& own = engine().own_card().addresses;
+  const auto is_new = [&own](const auto& fabric) { return !own.contains(fabric.name); };
+  if (std::ranges::any_of(port->fabrics, is_new)) runtime().fabrics->open_rest(engine());
+}
+
 int accept(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
   const auto exchange = [&wish](std::span<const std::byte> mine, Bytes& theirs) {
     if (const int error = wish.refusal.raise()) return error;
@@ -190,6 +206,7 @@ int accept(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
 }
 
 int connect(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
+  prepare_for_port(wish.port);
   const auto exchange = [&wish](std::span<const std::byte> mine, Bytes& theirs) {
     if (const int error = wish.refusal.raise()) return error;
     return contact_desk().connect(wish.port, wish.deadline, mine, theirs);
@@ -200,6 +217,7 @@ int connect(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
 namespace impl {
 
 int open_port(Info*, char* port_name) {
+  runtime().fabrics->open_rest(engine());  // Clients may come from anywhere.
   std::string name;
   if (const int error = contact_desk().open_port(name)) return error;
   std::memcpy(port_name, name.c_str(), name.size() + 1);

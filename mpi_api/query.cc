@@ -119,7 +119,8 @@ class NoCards final : public CardSource {
 std::string why_no_connection(const spawn::PortName& port) {
   NoCards none;
   Engine engine({0, 0}, none, {});
-  if (const int error = add_fabrics(engine, read_config(), HostIdentity::read())) {
+  FabricSet fabrics(read_config());
+  if (const int error = fabrics.open(engine, HostIdentity::read(), false)) {
     return std::string(last_failure(error));
   }
   const Card& own = engine.make_card(HostIdentity::read());

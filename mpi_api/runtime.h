@@ -23,11 +23,13 @@ namespace tern::mpi {
 
 class Connections;  // connections.h
 class ContactDesk;  // contact.h
+class FabricSet;    // fabrics.h
 class SpawnedJobs;  // spawned_jobs.h
 
 struct Runtime {
   std::unique_ptr<spawn::WireUp> wireup;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<FabricSet> fabrics;         // As long as the engine.
   std::unique_ptr<Connections> connections;   // As long as the engine.
   std::unique_ptr<SpawnedJobs> spawned;       // As long as the engine.
   Comm* parent = nullptr;                     // MPI_Comm_get_parent; nullptr: none (any more).

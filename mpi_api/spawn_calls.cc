@@ -234,6 +234,7 @@ void SpawnedJobs::release_all() {
 int connect_to_parent() {
   const std::string& port = runtime().wireup->info().parent_port;
   if (port.empty()) return MPI_SUCCESS;
+  prepare_for_port(port);
   const auto connect = [&port](std::span<const std::byte> mine, Bytes& theirs) {
     return contact_desk().connect(port, connect_deadline(), mine, theirs);
   };

@@ -13,6 +13,7 @@ namespace {
 struct Holdings {
   int descriptors = 0;
   int segments = 0;  // Mappings of memfd objects named tern*.
+  int foreign = 0;   // Mappings of libraries that lead to other hosts.
 };
 
 Holdings look() {
@@ -24,8 +25,10 @@ Holdings look() {
   }
   if (FILE* file = std::fopen("/proc/self/maps", "r")) {
     char line[512];
-    while (std::fgets(line, sizeof line, file))
+    while (std::fgets(line, sizeof line, file)) {
       holdings.segments += std::strstr(line, "memfd:tern") != nullptr;
+      holdings.foreign += std::strstr(line, "libibverbs") != nullptr;
+    }
     std::fclose(file);
   }
   return holdings;
@@ -44,6 +47,8 @@ void nothing_per_peer_after_init() {
   EXPECT_MSG(after_init.descriptors - before_init.descriptors <= kOwnDescriptorsMax,
              "%d file descriptors opened by MPI_Init",
              after_init.descriptors - before_init.descriptors);
+  // The ranks are on one host (the test's mpiexec starts them there): nothing else can be needed.
+  EXPECT_EQ(after_init.foreign, before_init.foreign);
 }
 
 void expect_one_connection(const Holdings& before, const char* direction) {

@@ -122,7 +122,8 @@ class ReportTest(unittest.TestCase):
 
     def test_once_per_job_and_for_each_pair(self):
         for eager_max in ("0", "20000", "100"):  # The report itself travels at any limit.
-            code, _, err = run("-n", 4, OPTIONS.program, "ring", TERN_REPORT="1", TERN_EAGER_MAX=eager_max)
+            code, _, err = run("-n", 4, OPTIONS.program, "ring", TERN_REPORT="1", TERN_EAGER_MAX=eager_max,
+                               TERN_FABRIC="shm")
             self.assertEqual(code, 0, err)
             self.expect_report(err, "4 ranks on 1 host, TERN_FABRIC=shm\n", "ranks 1 and 2 over shm: 1 message and 0, 20 kB",
                                "ranks 0 and 3 over shm: 0 messages and 1, 0 bytes and 20 kB",
@@ -131,6 +132,9 @@ class ReportTest(unittest.TestCase):
         code, _, err = run("-n", 1, OPTIONS.program, "ring", TERN_REPORT="1")
         self.assertEqual(code, 0, err)
         self.expect_report(err, "1 rank on 1 host", "rank 0 with itself: 1 message, 20 kB")
+        code, _, err = run("-n", 2, OPTIONS.program, "ring", TERN_REPORT="1")
+        self.assertEqual(code, 0, err)
+        self.expect_report(err, "(verbs: not opened, as the job is on one host; listed before shm it would be")
         if not MANY_RANKS:
             return
         code, _, err = run("-n", 12, OPTIONS.program, "segments", TERN_REPORT="1", TERN_FABRIC="shm,verbs")

@@ -23,8 +23,8 @@ class Jobs:
                                  self.mpiexec, "-n", str(ranks), self.program, *words],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def serve(self, ranks, count, fabric):
-        server = self.start("v2", ranks, "serve", self.port_file, str(count), TERN_FABRIC=fabric)
+    def serve(self, ranks, count, **env):
+        server = self.start("v2", ranks, "serve", self.port_file, str(count), **env)
         end = time.monotonic() + 60
         while not os.path.exists(self.port_file) and server.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
@@ -51,18 +51,18 @@ class Jobs:
 def add(check, require, run, build):
     @check
     def jobs_on_two_hosts_connect():
-        for fabric, servers, clients in (("verbs", 1, 2), ("shm,verbs", 2, 2)):
+        for servers, clients, fabric in ((1, 2, {"TERN_FABRIC": "verbs"}), (2, 2, {})):
             jobs = Jobs(require, build)
-            server = jobs.serve(servers, 2, fabric)
-            shown = run([f"{build}/bin/tern-info", "port", open(jobs.port_file).read().strip()], 30, TERN_FABRIC=fabric)
+            server = jobs.serve(servers, 2, **fabric)
+            shown = run([f"{build}/bin/tern-info", "port", open(jobs.port_file).read().strip()], 30, **fabric)
             require(re.search(r"reachable +yes", shown), "tern-info does not think so", shown)
-            jobs.expect_ok(jobs.start("v1", clients, "connect", jobs.port_file, "2", TERN_FABRIC=fabric), server)
+            jobs.expect_ok(jobs.start("v1", clients, "connect", jobs.port_file, "2", **fabric), server)
 
     @check
     def a_network_that_does_not_answer_is_no_network():
         """Two fabrics can have equal names and be apart: that shows when the server does not answer."""
         jobs = Jobs(require, build)
-        server = jobs.serve(2, 1, "verbs")
+        server = jobs.serve(2, 1, TERN_FABRIC="verbs")
         jobs.expect_refused(2, "verbs", "shm", "TERN_FABRIC", TERN_FABRIC="shm")
         run(["on", "v2", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "loss", "100%"], 20)
         try:

@@ -85,6 +85,18 @@ def across_hosts(program, ranks, fabric):
 
 
 @check
+def verbs_by_default():
+    """Between hosts without being asked for; on one host nothing of it is opened."""
+    job = Job(HOSTS, 4, [f"{BUILD}/tests/mpi/bin/mpi_preconnect", "ring"], {"TERN_REPORT": "1"})
+    output, statuses = job.wait(90)
+    require(statuses == [0] * 4, f"exit statuses {statuses}", output)
+    for text in "ranks 1 and 2 over verbs", "ranks 0 and 1 over shm", "TERN_FABRIC=shm,verbs":
+        require(text in output, f"the report does not say `{text}`", output)
+    output = run([f"{BUILD}/bin/mpiexec", "-n", "2", f"{BUILD}/tests/mpi/bin/mpi_lazy"], 60)
+    require("tern:" not in output, "it was not silent", output)
+
+
+@check
 def mpi_across_hosts():
     across_hosts("coll_reduce", 4, "shm,verbs")
 
