@@ -7,6 +7,7 @@
 
 #include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
+#include "mpi_api/coll/host_map.h"
 #include "mpi_api/coll/shared.h"
 #include "mpi_api/connections.h"
 #include "mpi_api/errhandler.h"
@@ -24,6 +25,8 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
                                        local->size() <= coll::kSharedMembersMax
                                    ? 1 + coll::kCollectivesBeforeShared
                                    : 0),
+      hosts(nullptr, [](coll::HostMap* unused) { delete unused; }),
+      hosts_known(remote != nullptr || local->size() < 3),
       rank_(local->rank()),
       size_(local->size()),
       remote_size_(remote == nullptr ? local->size() : remote->size()),

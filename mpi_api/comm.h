@@ -17,8 +17,9 @@
 #include "mpi_api/object.h"
 
 namespace tern::mpi::coll {
+class HostMap;      // coll/host_map.h
 class SharedGroup;  // coll/shared.h
-}
+}  // namespace tern::mpi::coll
 
 namespace tern::mpi {
 
@@ -94,6 +95,9 @@ class Comm final : public Object {
   // 0, never.
   std::unique_ptr<coll::SharedGroup, void (*)(coll::SharedGroup*)> shared;
   int collectives_until_shared = 0;
+  // Which members share a host; nullptr: nothing to be made of it, or not asked for so far.
+  std::unique_ptr<coll::HostMap, void (*)(coll::HostMap*)> hosts;
+  bool hosts_known = false;
 
  private:
   friend Comm* make_comm(std::uint64_t context, Group* group);

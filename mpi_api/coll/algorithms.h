@@ -8,12 +8,20 @@
 #include <span>
 
 #include "mpi_api/coll/blocks.h"
+#include "mpi_api/coll/host_map.h"
 #include "mpi_api/coll/schedule.h"
 #include "mpi_api/coll/selection.h"
 
 namespace tern::mpi::coll {
 
 inline const DataView kNoData;
+
+// What the table of algorithms says for this schedule. Arguments: selection.h
+inline Algorithm choose(const Schedule& s, Collective collective, std::size_t bytes,
+                        bool commutative = true) {
+  const bool hosts = s.hosts() != nullptr && (commutative || s.hosts()->in_order());
+  return select(collective, s.size(), bytes, commutative, hosts ? Means::kHosts : Means::kMessages);
+}
 
 void barrier(Schedule& s, Algorithm algorithm);
 
@@ -49,9 +57,10 @@ void reduce_scatter(Schedule& s, Algorithm algorithm, const Operands& data,
 // Inclusive: the result of ranks 0..rank; exclusive: of 0..rank-1 (rank 0: `to` is left alone).
 void scan(Schedule& s, Algorithm algorithm, const Operands& data, bool exclusive);
 
-// --- parts that several collectives are made of; they return the step that ends them ---
+// --- parts that several collectives are made of ---
 
 // Sub-tags from `sub` on are the part's; `after` comes before anything is sent or overwritten.
+// They return the step after which the data are here: at the root, `after`.
 Step bcast_binomial(Schedule& s, const DataView& data, int root, int sub, Step after);
 Step bcast_flat(Schedule& s, const DataView& data, int root, int sub, Step after);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "mpi_api/coll/algorithms.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -124,6 +125,8 @@ void allgather(Schedule& s, Algorithm algorithm, const DataView* own, const Bloc
       return bruck(s, own, all);
     case Algorithm::kRing:
       return ring(s, own, all);
+    case Algorithm::kTwoLevel:
+      return two_level::allgather(s, own, all);
     default:
       return flat(s, own, all);
   }

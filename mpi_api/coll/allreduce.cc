@@ -9,6 +9,7 @@
 
 #include "mpi_api/coll/fold.h"
 #include "mpi_api/coll/pieces.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -255,6 +256,8 @@ void allreduce(Schedule& s, Algorithm algorithm, const Operands& data) {
       return halving(s, data);
     case Algorithm::kCentral:
       return central(s, data);
+    case Algorithm::kTwoLevel:
+      return two_level::allreduce(s, data);
     default:
       return binomial(s, data);
   }

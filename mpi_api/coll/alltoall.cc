@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "mpi_api/coll/algorithms.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -109,6 +110,8 @@ void alltoall(Schedule& s, Algorithm algorithm, const Blocks* from, const Blocks
       return bruck(s, from, to);
     case Algorithm::kPairwise:
       return exchange(s, from, to, kPairwiseWindow);
+    case Algorithm::kTwoLevel:
+      return two_level::alltoall(s, from, to);
     default:
       return exchange(s, from, to, s.size());
   }

@@ -1,5 +1,6 @@
 // mpi_api/coll/barrier.cc - nobody goes on before everybody has come.
 #include "mpi_api/coll/algorithms.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -44,6 +45,7 @@ void central(Schedule& s) {
 void barrier(Schedule& s, Algorithm algorithm) {
   if (algorithm == Algorithm::kFlat) return flat(s);
   if (algorithm == Algorithm::kCentral) return central(s);
+  if (algorithm == Algorithm::kTwoLevel) return two_level::barrier(s);
   dissemination(s);
 }
 

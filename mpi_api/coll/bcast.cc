@@ -4,6 +4,7 @@
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/pieces.h"
 #include "mpi_api/coll/tree.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -93,19 +94,16 @@ void scatter_allgather(Schedule& s, const DataView& data, int root) {
 Step bcast_flat(Schedule& s, const DataView& data, int root, int sub, Step after) {
   if (s.rank() != root) return s.receive(root, sub, data, {after});
   const int n = s.size();
-  const Step all = s.join({after});
-  for (int i = 1; i < n; ++i) s.order(s.send((root + i) % n, sub, data, {after}), all);
-  return all;
+  for (int i = 1; i < n; ++i) s.send((root + i) % n, sub, data, {after});
+  return after;
 }
 
 Step bcast_binomial(Schedule& s, const DataView& data, int root, int sub, Step after) {
   const Tree tree(s.rank(), s.size(), root);
   Step here = after;
   if (tree.place() != 0) here = s.receive(tree.rank_at(tree.parent()), sub, data, {after});
-  const Step all = s.join({here});
-  tree.for_each_child(
-      [&](int child) { s.order(s.send(tree.rank_at(child), sub, data, {here}), all); });
-  return all;
+  tree.for_each_child([&](int child) { s.send(tree.rank_at(child), sub, data, {here}); });
+  return here;
 }
 
 void bcast(Schedule& s, Algorithm algorithm, const DataView& data, int root) {
@@ -118,6 +116,8 @@ void bcast(Schedule& s, Algorithm algorithm, const DataView& data, int root) {
       return chain(s, data, root);
     case Algorithm::kScatterAllgather:
       return scatter_allgather(s, data, root);
+    case Algorithm::kTwoLevel:
+      return two_level::bcast(s, data, root);
     default:
       bcast_binomial(s, data, root, 0, kNoStep);
   }

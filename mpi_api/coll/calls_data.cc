@@ -73,7 +73,7 @@ int gather_as(const Form& form, Collective which, const Rooted& data, std::span<
       return inter::gather(s, data.own.get(), data.all, comm.remote_size(), data.root);
     }
     if (which == Collective::kGather && data.block_bytes == 0) return;
-    gather(s, select(which, s.size(), data.block_bytes), data.own.get(), data.all, data.root);
+    gather(s, choose(s, which, data.block_bytes), data.own.get(), data.all, data.root);
   });
 }
 
@@ -87,7 +87,7 @@ int scatter_as(const Form& form, Collective which, const Rooted& data,
       return inter::scatter(s, data.all, data.own.get(), comm.remote_size(), data.root);
     }
     if (which == Collective::kScatter && data.block_bytes == 0) return;
-    scatter(s, select(which, s.size(), data.block_bytes), data.all, data.own.get(), data.root);
+    scatter(s, choose(s, which, data.block_bytes), data.all, data.own.get(), data.root);
   });
 }
 
@@ -101,7 +101,7 @@ int allgather_as(const Form& form, Collective which, const Own& own, const Block
       return inter::allgather(s, *own.get(), all, comm.remote_size());
     }
     if (total_bytes == 0) return;
-    allgather(s, select(which, s.size(), total_bytes), own.get(), all);
+    allgather(s, choose(s, which, total_bytes), own.get(), all);
   });
 }
 
@@ -117,7 +117,7 @@ int alltoall_as(const Form& form, Collective which, const Blocks* from, const Bl
       return inter::alltoall(s, *from, to, comm.remote_size());
     }
     if (which == Collective::kAlltoall && block_bytes == 0) return;
-    alltoall(s, select(which, s.size(), block_bytes), from, to);
+    alltoall(s, choose(s, which, block_bytes), from, to);
   });
 }
 
@@ -142,7 +142,7 @@ int barrier(const coll::Form& form, Comm* comm) {
   }
   return coll::launch(*comm, form, {}, [comm](coll::Schedule& s) {
     if (comm->is_inter()) return coll::inter::barrier(s);
-    coll::barrier(s, coll::select(Collective::kBarrier, s.size(), 0));
+    coll::barrier(s, coll::choose(s, Collective::kBarrier, 0));
   });
 }
 
@@ -157,7 +157,7 @@ int bcast(const coll::Form& form, void* buffer, MPI_Count count, Datatype* datat
   return coll::launch(*comm, form, used, [&](coll::Schedule& s) {
     if (data.bytes() == 0) return;
     if (comm->is_inter()) return coll::inter::bcast(s, data, root);
-    coll::bcast(s, coll::select(Collective::kBcast, s.size(), data.bytes()), data, root);
+    coll::bcast(s, coll::choose(s, Collective::kBcast, data.bytes()), data, root);
   });
 }
 

@@ -49,7 +49,7 @@ int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& 
     if (comm.is_inter()) [[unlikely]] {
       return between(s);
     }
-    build(s, select(which, s.size(), bytes, op.commutative()));
+    build(s, choose(s, which, bytes, op.commutative()));
   });
 }
 

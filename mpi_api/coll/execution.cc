@@ -103,6 +103,7 @@ Execution* Execution::begin(Comm& comm, bool persistent) {
     execution->own_.take(comm, persistent, 0);
   }
   execution->schedule.reset(comm.rank(), comm.size(), *execution);
+  execution->schedule.set_hosts(comm.hosts.get());
   return execution;
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <span>
 
+#include "mpi_api/coll/comm_hosts.h"
 #include "mpi_api/coll/form.h"
 #include "mpi_api/coll/schedule.h"
 #include "mpi_api/comm.h"
@@ -79,6 +80,9 @@ int begin_request(Execution& execution, const Form& form, std::span<Object* cons
 // Runs one collective: build(schedule) describes it.
 template <class Build>
 int launch(Comm& comm, const Form& form, std::span<Object* const> used, Build build) {
+  if (!comm.hosts_known) [[unlikely]] {
+    if (const int error = find_hosts(comm, form.request == nullptr)) return error;
+  }
   Execution* const execution = Execution::begin(comm, form.persistent);
   if (execution == nullptr) [[unlikely]]
     return no_memory();

@@ -1,6 +1,7 @@
 // mpi_api/coll/gather.cc - everybody's block to the root, and the reverse.
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/tree.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -101,11 +102,13 @@ void scatter_flat(Schedule& s, const Blocks& all, const DataView* own, int root)
 
 void gather(Schedule& s, Algorithm algorithm, const DataView* own, const Blocks& all, int root) {
   if (algorithm == Algorithm::kBinomial) return gather_binomial(s, own, all, root);
+  if (algorithm == Algorithm::kTwoLevel) return two_level::gather(s, own, all, root);
   gather_flat(s, own, all, root);
 }
 
 void scatter(Schedule& s, Algorithm algorithm, const Blocks& all, const DataView* own, int root) {
   if (algorithm == Algorithm::kBinomial) return scatter_binomial(s, all, own, root);
+  if (algorithm == Algorithm::kTwoLevel) return two_level::scatter(s, all, own, root);
   scatter_flat(s, all, own, root);
 }
 

@@ -4,6 +4,7 @@
 
 #include "mpi_api/coll/fold.h"
 #include "mpi_api/coll/pieces.h"
+#include "mpi_api/coll/two_level.h"
 
 namespace tern::mpi::coll {
 namespace {
@@ -56,6 +57,8 @@ void reduce(Schedule& s, Algorithm algorithm, const Operands& data, int root) {
       return flat(s, data, root);
     case Algorithm::kDirect:
       return direct(s, data, root);
+    case Algorithm::kTwoLevel:
+      return two_level::reduce(s, data, root);
     default:
       reduce_binomial(s, data, root, 0);
   }

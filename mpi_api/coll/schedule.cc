@@ -37,6 +37,7 @@ void Schedule::reset(int rank, int size, Channel& channel) {
   messages_ = 0;
   op_ = nullptr;
   type_ = nullptr;
+  hosts_ = nullptr;
   done_ = out_of_memory_ = stopped_ = started_ = false;
   on_done = on_drained = nullptr;
   // The largest chunk serves the next graph; it would have been enough for this one.
@@ -55,8 +56,9 @@ Step Schedule::add(Kind kind, int peer, int sub, After after) {
   Node& node = nodes_.emplace_back();
   node.kind = kind;
   node.sub = static_cast<std::uint8_t>(sub % kSubTags);
-  node.peer = peer;
+  node.peer = part_ != nullptr && peer >= 0 ? part_[peer] : peer;
   for (const Step before : after) order(before, step);
+  if (gate_ != kNoStep && nodes_[step].predecessors == 0) order(gate_, step);
   return step;
 }
 
@@ -101,6 +103,34 @@ Step Schedule::copy(const DataView& from, const DataView& to, After after) {
 }
 
 Step Schedule::join(After after) { return add(Kind::kJoin, -1, 0, after); }
+
+Schedule::Part::Part(Schedule& schedule, std::span<const int> members, int own_place, Step after)
+    : schedule_(schedule),
+      rank_(schedule.rank_),
+      size_(schedule.size_),
+      first_(static_cast<Step>(schedule.nodes_.size())) {
+  CHECK(schedule.part_ == nullptr);
+  schedule.part_ = members.data();
+  schedule.gate_ = after;
+  schedule.rank_ = own_place;
+  schedule.size_ = static_cast<int>(members.size());
+}
+
+Schedule::Part::~Part() {
+  schedule_.part_ = nullptr;
+  schedule_.gate_ = kNoStep;
+  schedule_.rank_ = rank_;
+  schedule_.size_ = size_;
+}
+
+Step Schedule::Part::end() {
+  const auto last = static_cast<Step>(schedule_.nodes_.size());
+  const Step all = schedule_.join();
+  for (Step step = first_; step < last; ++step) {
+    if (schedule_.nodes_[step].first_edge == kNoStep) schedule_.order(step, all);
+  }
+  return all;
+}
 
 std::byte* Schedule::scratch(std::size_t size_bytes) {
   const std::size_t size = rounded(size_bytes);

@@ -16,6 +16,7 @@
 #include <deque>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/request.h"
@@ -26,6 +27,8 @@ class Op;
 }  // namespace tern::mpi
 
 namespace tern::mpi::coll {
+
+class HostMap;  // host_map.h
 
 // Messages of one collective between two members are told apart by their sub-tag; those with the
 // same one arrive in the order sent. Sub-tags count modulo this.
@@ -61,11 +64,14 @@ class Schedule {
   void reset(int rank, int size, Channel& channel);
   // What reduce() steps apply; borrowed.
   void set_reduction(const Op& op, const Datatype& type);
+  // Which members share a host, for algorithms in two levels; borrowed. nullptr: there are none.
+  void set_hosts(const HostMap* hosts) { hosts_ = hosts; }
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   const Op& op() const { return *op_; }
   const Datatype& type() const { return *type_; }
+  const HostMap* hosts() const { return hosts_; }
 
   Step send(int to, int sub, const DataView& data, After after = {});
   Step receive(int from, int sub, const DataView& data, After after = {});
@@ -83,6 +89,31 @@ class Schedule {
   // The same for count elements of the reduction's datatype; returns where the first one's origin
   // lies.
   std::byte* scratch_elements(std::size_t count);
+  // The same for n values.
+  template <class T>
+  std::span<T> scratch_array(std::size_t n) {
+    std::byte* const place = scratch(n * sizeof(T));
+    return {reinterpret_cast<T*>(place), place == nullptr ? 0 : n};
+  }
+  // While it lives, what is added is a part of the collective, among some of the members: rank(),
+  // size() and the ranks of steps are places in their list, and steps without predecessors wait for
+  // `after`. So an algorithm for all members serves for some. Not nested.
+  class Part {
+   public:
+    // own_place: this member's in the list, which must stay until the part is gone.
+    Part(Schedule& schedule, std::span<const int> members, int own_place, Step after = kNoStep);
+    ~Part();
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
+    // A step after everything that has been added so far.
+    Step end();
+
+   private:
+    Schedule& schedule_;
+    int rank_, size_;  // Of the whole.
+    Step first_;
+  };
+
   // A layout that lives as long as the graph.
   const Layout& keep(Layout layout);
   bool out_of_memory() const { return out_of_memory_; }
@@ -156,10 +187,13 @@ class Schedule {
   std::size_t requests_capacity_ = 0;
   std::size_t messages_ = 0;
   Channel* channel_ = nullptr;
+  const int* part_ = nullptr;  // Ranks of the part's members; nullptr: everybody.
+  Step gate_ = kNoStep;        // What the part waits for.
   int rank_ = 0;
   int size_ = 0;
   const Op* op_ = nullptr;
   const Datatype* type_ = nullptr;
+  const HostMap* hosts_ = nullptr;
   Step first_ready_ = kNoStep;
   Step last_ready_ = kNoStep;
   std::size_t unfinished_ = 0;  // Steps.

@@ -30,54 +30,55 @@ constexpr Rule::Only kPowers = Rule::Only::kCommutativePowersOfTwo;
 
 constexpr Rule kBarrierRules[] = {
     {16, kAnyBytes, kAlways, kShared},
+    {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
     {4, kAnyBytes, kAlways, kFlat},
     {16, kAnyBytes, kAlways, kCentral},
     {kAnyRanks, kAnyBytes, kAlways, kDissemination},
 };
-constexpr Algorithm kBarrierAlgorithms[] = {kShared, kFlat, kCentral, kDissemination};
+constexpr Algorithm kBarrierAlgorithms[] = {kShared, kTwoLevel, kFlat, kCentral, kDissemination};
 
 constexpr Rule kBcastRules[] = {
     {16, kAnyBytes, kAlways, kShared},
+    {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
     {16, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, 512_KiB, kAlways, kBinomial},
     {kAnyRanks, kAnyBytes, kAlways, kScatterAllgather},
 };
-constexpr Algorithm kBcastAlgorithms[] = {kShared, kFlat, kBinomial, kChain, kScatterAllgather};
+constexpr Algorithm kBcastAlgorithms[] = {kShared,   kTwoLevel, kFlat,
+                                          kBinomial, kChain,    kScatterAllgather};
 
 constexpr Rule kGatherRules[] = {
-    {16, 64_KiB, kAlways, kShared},
-    {16, kAnyBytes, kAlways, kFlat},
-    {kAnyRanks, 4_KiB, kAlways, kBinomial},
+    {16, 64_KiB, kAlways, kShared},         {kAnyRanks, 4_KiB, kAlways, kTwoLevel},
+    {16, kAnyBytes, kAlways, kFlat},        {kAnyRanks, 4_KiB, kAlways, kBinomial},
     {kAnyRanks, kAnyBytes, kAlways, kFlat},
 };
-constexpr Algorithm kGatherAlgorithms[] = {kShared, kFlat, kBinomial};
+constexpr Algorithm kGatherAlgorithms[] = {kShared, kTwoLevel, kFlat, kBinomial};
 
 constexpr Rule kGathervRules[] = {{16, kAnyBytes, kAlways, kShared},
                                   {kAnyRanks, kAnyBytes, kAlways, kFlat}};
 constexpr Algorithm kGathervAlgorithms[] = {kShared, kFlat};
 
 constexpr Rule kAllgatherRules[] = {
-    {16, kAnyBytes, kAlways, kShared},
-    {16, kAnyBytes, kAlways, kFlat},
-    {kAnyRanks, 64_KiB, kAlways, kBruck},
+    {16, kAnyBytes, kAlways, kShared},      {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
+    {16, kAnyBytes, kAlways, kFlat},        {kAnyRanks, 64_KiB, kAlways, kBruck},
     {kAnyRanks, kAnyBytes, kAlways, kRing},
 };
-constexpr Algorithm kAllgatherAlgorithms[] = {kShared, kFlat, kCentral, kBruck, kRing};
+constexpr Algorithm kAllgatherAlgorithms[] = {kShared, kTwoLevel, kFlat, kCentral, kBruck, kRing};
 
 constexpr Rule kAllgathervRules[] = {
-    {16, kAnyBytes, kAlways, kShared},
-    {16, kAnyBytes, kAlways, kFlat},
-    {kAnyRanks, 64_KiB, kAlways, kCentral},
+    {16, kAnyBytes, kAlways, kShared},      {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
+    {16, kAnyBytes, kAlways, kFlat},        {kAnyRanks, 64_KiB, kAlways, kCentral},
     {kAnyRanks, kAnyBytes, kAlways, kRing},
 };
-constexpr Algorithm kAllgathervAlgorithms[] = {kShared, kFlat, kCentral, kRing};
+constexpr Algorithm kAllgathervAlgorithms[] = {kShared, kTwoLevel, kFlat, kCentral, kRing};
 
 constexpr Rule kAlltoallRules[] = {
-    {2, kAnyBytes, kAlways, kShared}, {16, 32_KiB, kAlways, kShared},
-    {16, kAnyBytes, kAlways, kFlat},  {kAnyRanks, 256, kAlways, kBruck},
-    {32, 32_KiB, kAlways, kFlat},     {kAnyRanks, kAnyBytes, kAlways, kPairwise},
+    {2, kAnyBytes, kAlways, kShared},           {16, 32_KiB, kAlways, kShared},
+    {kAnyRanks, 128, kAlways, kTwoLevel},       {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 256, kAlways, kBruck},          {32, 32_KiB, kAlways, kFlat},
+    {kAnyRanks, kAnyBytes, kAlways, kPairwise},
 };
-constexpr Algorithm kAlltoallAlgorithms[] = {kShared, kFlat, kBruck, kPairwise};
+constexpr Algorithm kAlltoallAlgorithms[] = {kShared, kTwoLevel, kFlat, kBruck, kPairwise};
 
 constexpr Rule kAlltoallvRules[] = {
     {16, kAnyBytes, kAlways, kShared},
@@ -89,16 +90,18 @@ constexpr Algorithm kAlltoallvAlgorithms[] = {kShared, kFlat, kPairwise};
 constexpr Rule kReduceRules[] = {
     {8, kAnyBytes, kAlways, kShared},
     {16, 64_KiB, kAlways, kShared},
+    {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
     {2, kAnyBytes, kAlways, kFlat},
     {8, 16_KiB, kAlways, kFlat},
     {kAnyRanks, 256_KiB, kAlways, kBinomial},
     {16, kAnyBytes, kAlways, kDirect},
     {kAnyRanks, kAnyBytes, kAlways, kBinomial},
 };
-constexpr Algorithm kReduceAlgorithms[] = {kShared, kFlat, kBinomial, kDirect};
+constexpr Algorithm kReduceAlgorithms[] = {kShared, kTwoLevel, kFlat, kBinomial, kDirect};
 
 constexpr Rule kAllreduceRules[] = {
     {16, kAnyBytes, kAlways, kShared},
+    {kAnyRanks, kAnyBytes, kAlways, kTwoLevel},
     {2, 256_KiB, kAlways, kDoubling},
     {4, 4_KiB, kAlways, kFlat},
     {16, 4_KiB, kAlways, kCentral},
@@ -112,8 +115,8 @@ constexpr Rule kAllreduceRules[] = {
     {kAnyRanks, kAnyBytes, kCommutative, kHalving},
     {kAnyRanks, kAnyBytes, kAlways, kBinomial},
 };
-constexpr Algorithm kAllreduceAlgorithms[] = {kShared,   kFlat,   kCentral, kBinomial,
-                                              kDoubling, kDirect, kHalving};
+constexpr Algorithm kAllreduceAlgorithms[] = {kShared,   kTwoLevel, kFlat,   kCentral,
+                                              kBinomial, kDoubling, kDirect, kHalving};
 constexpr Algorithm kHalvingOnly[] = {kHalving};
 
 constexpr Rule kReduceScatterRules[] = {
@@ -186,6 +189,7 @@ constexpr std::array<Description, kAlgorithms> kDescriptions = {{
     {"direct", "member i reduces block i, in segments"},
     {"halving", "recursive halving, then recursive doubling"},
     {"shared", "through memory that the members of one host share: blocking calls only"},
+    {"two_level", "inside each host, and between one member of each: where members share hosts"},
 }};
 
 // Algorithm + 1 that the user asked for; 0: none.
@@ -265,10 +269,16 @@ std::string read_rule(const std::vector<std::string>& words, FileRules& rules) {
          listed(selection->algorithms);
 }
 
+bool has_means(Algorithm algorithm, Means means) {
+  if (algorithm == kShared) return means == Means::kShared;
+  if (algorithm == kTwoLevel) return means == Means::kHosts;
+  return true;
+}
+
 const Rule* first_that_fits(std::span<const Rule> rules, int ranks, std::size_t bytes,
-                            bool commutative, bool shared) {
+                            bool commutative, Means means) {
   for (const Rule& rule : rules) {
-    if (rule.algorithm == kShared && !shared) continue;
+    if (!has_means(rule.algorithm, means)) continue;
     if (ranks <= rule.ranks_max && bytes <= rule.bytes_max && fits(rule.only, ranks, commutative)) {
       return &rule;
     }
@@ -334,21 +344,20 @@ std::string_view name_of(Rule::Only only) {
 }
 
 Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative,
-                 bool shared) {
+                 Means means) {
   const auto index = static_cast<std::size_t>(collective);
   const Selection& selection = kSelections[index];
   if (overrides[index] != 0) [[unlikely]] {
     const auto wanted = static_cast<Algorithm>(overrides[index] - 1);
-    const bool possible =
-        wanted == kShared ? shared : commutative || !contains(selection.commutative_only, wanted);
-    if (possible) return wanted;
+    const bool possible = commutative || !contains(selection.commutative_only, wanted);
+    if (possible && has_means(wanted, means)) return wanted;
   }
   const Rule* rule = nullptr;
   if (!file_rules[index].empty()) [[unlikely]] {
-    rule = first_that_fits(file_rules[index], ranks, bytes, commutative, shared);
+    rule = first_that_fits(file_rules[index], ranks, bytes, commutative, means);
   }
   if (rule == nullptr) {
-    rule = first_that_fits(selection.rules, ranks, bytes, commutative, shared);
+    rule = first_that_fits(selection.rules, ranks, bytes, commutative, means);
   }
   if (rule != nullptr) return rule->algorithm;
   return selection.rules.back().algorithm;

@@ -2,7 +2,8 @@
 // overridable.
 //
 // Members must agree without talking, so a choice depends only on what all of them know: the
-// collective, the number of members, the number of bytes, and whether the operation commutes.
+// collective, the number of members, the number of bytes, whether the operation commutes, and
+// whether members share memory or hosts.
 // Threading: overrides are set before the first collective; immutable afterwards.
 #pragma once
 #include <cstddef>
@@ -49,8 +50,16 @@ enum class Algorithm : std::uint8_t {
   kDirect,            // Reductions: member i reduces block i, and says so to all.
   kHalving,           // The same by recursive halving and doubling.
   kShared,            // No messages but memory that all members see (shared.h).
+  kTwoLevel,          // Inside the hosts, and between one member of each (two_level.h).
 };
-inline constexpr std::size_t kAlgorithms = static_cast<std::size_t>(Algorithm::kShared) + 1;
+inline constexpr std::size_t kAlgorithms = static_cast<std::size_t>(Algorithm::kTwoLevel) + 1;
+
+// What an algorithm may rely on beside messages.
+enum class Means : std::uint8_t {
+  kMessages,  // Nothing.
+  kShared,    // Memory that all members see.
+  kHosts,     // Members share hosts, and these can be taken one after another (host_map.h).
+};
 
 // The first rule that fits decides. The last one of each collective fits everything.
 struct Rule {
@@ -81,9 +90,9 @@ std::string_view name_of(Algorithm algorithm);
 std::string_view meaning_of(Algorithm algorithm);
 std::string_view name_of(Rule::Only only);
 
-// commutative: true for collectives that reduce nothing. shared: kShared may be the answer.
+// commutative: true for collectives that reduce nothing. Rules that need other means do not fit.
 Algorithm select(Collective collective, int ranks, std::size_t bytes, bool commutative = true,
-                 bool shared = false);
+                 Means means = Means::kMessages);
 
 // setting: "TERN_COLL_ALLREDUCE=doubling". Returns an empty text, or a sentence saying what is
 // wrong with it and what is allowed; the rules then stay in force. All members need the same

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/small_copy.h"
+#include "mpi_api/coll/comm_hosts.h"
 #include "mpi_api/coll/execution.h"
 #include "mpi_api/entry.h"
 #include "mpi_api/runtime.h"
@@ -91,6 +92,8 @@ SharedGroup* prepare_shared(Comm& comm, Collective which) {
   // the same data shall give the same bits every time (MPI-5.0 section 6.9.1).
   if (which >= Collective::kReduce) comm.collectives_until_shared = 0;
   if (comm.collectives_until_shared > 0) return nullptr;
+  if (!comm.hosts_known && find_hosts(comm, true) != MPI_SUCCESS) return nullptr;
+  if (comm.hosts != nullptr) return nullptr;
   if (same_job(comm)) comm.shared.reset(SharedGroup::make(comm).release());
   return comm.shared.get();
 }

@@ -184,7 +184,7 @@ inline SharedGroup* shared_for(Collective which, Comm& comm, const Form& form, s
   SharedGroup* group = comm.shared.get();
   if (group == nullptr && comm.collectives_until_shared != 0) group = prepare_shared(comm, which);
   if (group == nullptr) return nullptr;
-  const Algorithm algorithm = select(which, comm.size(), bytes, commutative, true);
+  const Algorithm algorithm = select(which, comm.size(), bytes, commutative, Means::kShared);
   return algorithm == Algorithm::kShared ? group : nullptr;
 }
 

@@ -265,8 +265,9 @@ void requests_are_guarded() {
   EXPECT_OK(MPI_Comm_free(&comm));
 }
 
-// Rank 0 sends more than the others expect: they say so where they complete the request, on the
-// error handler of the communicator.
+// Rank 0 sends more than the others expect: who hears it from rank 0 says so where it completes the
+// request, on the error handler of the communicator. Rank 1 does in every algorithm; others may get
+// from somebody else what that one expected.
 void truncation_is_reported() {
   if (check::size < 2 || !check::library_is_tern()) return;
   MPI_Comm comm;
@@ -282,7 +283,7 @@ void truncation_is_reported() {
   EXPECT_EQ(after, 5);
   if (check::rank == 0) {
     EXPECT_OK(error);
-  } else {
+  } else if (check::rank == 1 || error != MPI_SUCCESS) {
     EXPECT_CLASS(error, MPI_ERR_IN_STATUS);
     EXPECT_CLASS(statuses[0].MPI_ERROR, MPI_ERR_TRUNCATE);
     EXPECT_OK(statuses[1].MPI_ERROR);

@@ -414,7 +414,8 @@ void results_are_reproducible() {
   }
 }
 
-// What is too long is reported, and the communicator goes on as before.
+// What is too long is reported by whom it reaches (rank 1 in every algorithm; others may get from
+// somebody else what that one expected), and the communicator goes on as before.
 void errors_do_not_spoil_what_follows() {
   if (!check::library_is_tern()) return;  // Others may hang.
   Random random(5);
@@ -429,7 +430,7 @@ void errors_do_not_spoil_what_follows() {
     const int error = MPI_Bcast(data, root ? 8 : 4, MPI_INT, 0, comm);
     if (root) {
       EXPECT_OK(error);
-    } else {
+    } else if (check::rank == 1 || error != MPI_SUCCESS) {
       EXPECT_CLASS(error, MPI_ERR_TRUNCATE);
     }
     std::vector<int> all(static_cast<std::size_t>(check::size) * 8);

@@ -76,13 +76,39 @@ const Selection& selection_of(Collective collective) {
   return selections()[static_cast<std::size_t>(collective)];
 }
 
+// A simulation that ends with everybody done, and with no more messages between hosts than
+// two_level.h promises.
+class Trial {
+ public:
+  Trial(Random& random, int size, Algorithm algorithm)
+      : simulator(size, random.below(1U << 30)), two_level_(algorithm == Algorithm::kTwoLevel) {
+    if (two_level_) place_at_random(simulator, random, false);
+  }
+  // promised(H) of H hosts.
+  template <class Promised>
+  void finish(Promised promised) {
+    ASSERT_EQ(simulator.run(), "");
+    if (!two_level_) return;
+    ASSERT_LE(simulator.messages_between_hosts(), promised(simulator.hosts().hosts()));
+  }
+  Schedule& schedule(int rank) { return simulator.schedule(rank); }
+
+  Simulator simulator;
+
+ private:
+  bool two_level_;
+};
+int once_per_host(int hosts) { return hosts - 1; }
+int each_to_each(int hosts) { return hosts * (hosts - 1); }
+
 // Calls body(random, size, algorithm) for all sizes, algorithms and repeats.
 template <class Body>
 void for_all(Collective collective, Body body) {
   Random random(static_cast<std::uint64_t>(collective));
   for (const Algorithm algorithm : selection_of(collective).algorithms) {
     if (algorithm == Algorithm::kShared) continue;  // Has no schedule.
-    for (int size = 1; size <= kSizes; ++size) {
+    // Below three, nobody shares one of several hosts.
+    for (int size = algorithm == Algorithm::kTwoLevel ? 3 : 1; size <= kSizes; ++size) {
       for (int repeat = 0; repeat < kRepeats; ++repeat) {
         SCOPED_TRACE(std::string(name_of(algorithm)) + " with " + std::to_string(size) +
                      " ranks, repeat " + std::to_string(repeat));
@@ -95,13 +121,13 @@ void for_all(Collective collective, Body body) {
 
 TEST(Barrier, NobodyLeavesBeforeEverybodyCame) {
   for_all(Collective::kBarrier, [](Random& random, int size, Algorithm algorithm) {
-    Simulator simulator(size, random.below(1U << 30));
-    for (int rank = 0; rank < size; ++rank) barrier(simulator.schedule(rank), algorithm);
-    simulator.start_last(random.between(0, size - 1));
-    simulator.when_latecomer_is_missed = [&] {
-      for (int rank = 0; rank < size; ++rank) EXPECT_FALSE(simulator.schedule(rank).done());
+    Trial run(random, size, algorithm);
+    for (int rank = 0; rank < size; ++rank) barrier(run.schedule(rank), algorithm);
+    run.simulator.start_last(random.between(0, size - 1));
+    run.simulator.when_latecomer_is_missed = [&] {
+      for (int rank = 0; rank < size; ++rank) EXPECT_FALSE(run.schedule(rank).done());
     };
-    EXPECT_EQ(simulator.run(), "");
+    run.finish([](int hosts) { return hosts * rounds_to(hosts); });
   });
 }
 
@@ -111,15 +137,16 @@ TEST(Bcast, EverybodyHasTheRootsData) {
     // Now and then several segments of a pipeline.
     const std::size_t count = random.one_in(20) ? 120000 : any_count(random);
     const int root = random.between(0, size - 1);
-    Simulator simulator(size, random.below(1U << 30));
+    Trial run(random, size, algorithm);
     std::vector<Buffer> buffers(static_cast<std::size_t>(size), Buffer(type, count));
     buffers[static_cast<std::size_t>(root)].fill(0, count, values(root, 0));
     for (int rank = 0; rank < size; ++rank) {
-      bcast(simulator.schedule(rank), algorithm,
+      bcast(run.schedule(rank), algorithm,
             DataView::of(buffers[static_cast<std::size_t>(rank)].data(), type.layout(), count),
             root);
     }
-    ASSERT_EQ(simulator.run(), "");
+    const bool pieces = count * type.layout().size() > (512U << 10);
+    run.finish([pieces](int hosts) { return pieces ? each_to_each(hosts) : once_per_host(hosts); });
     for (const Buffer& buffer : buffers) {
       ASSERT_TRUE(buffer == buffers[static_cast<std::size_t>(root)]);
     }
@@ -154,7 +181,7 @@ void test_gather(Collective collective) {
     const Shape shape(random, size, collective == Collective::kGatherv);
     const int root = random.between(0, size - 1);
     const bool in_place = random.one_in(3);
-    Simulator simulator(size, random.below(1U << 30));
+    Trial run(random, size, algorithm);
     Buffer all(gapped(), shape.total);
     Buffer expected = all;
     std::vector<Buffer> own;
@@ -168,10 +195,10 @@ void test_gather(Collective collective) {
     for (int rank = 0; rank < size; ++rank) {
       const DataView mine =
           DataView::of(own[std::size_t(rank)].data(), dense().layout(), 2 * shape.count(rank));
-      gather(simulator.schedule(rank), algorithm, in_place && rank == root ? nullptr : &mine,
+      gather(run.schedule(rank), algorithm, in_place && rank == root ? nullptr : &mine,
              rank == root ? shape.over(all.data(), gapped()) : Blocks(), root);
     }
-    ASSERT_EQ(simulator.run(), "");
+    run.finish(once_per_host);
     ASSERT_TRUE(all == expected);
   });
 }
@@ -183,7 +210,7 @@ void test_scatter(Collective collective) {
     const Shape shape(random, size, collective == Collective::kScatterv);
     const int root = random.between(0, size - 1);
     const bool in_place = random.one_in(3);
-    Simulator simulator(size, random.below(1U << 30));
+    Trial run(random, size, algorithm);
     Buffer all(gapped(), shape.total);
     std::vector<Buffer> own;
     std::vector<Buffer> expected;
@@ -197,11 +224,11 @@ void test_scatter(Collective collective) {
     for (int rank = 0; rank < size; ++rank) {
       const DataView mine =
           DataView::of(own[std::size_t(rank)].data(), dense().layout(), 2 * shape.count(rank));
-      scatter(simulator.schedule(rank), algorithm,
+      scatter(run.schedule(rank), algorithm,
               rank == root ? shape.over(all.data(), gapped()) : Blocks(),
               in_place && rank == root ? nullptr : &mine, root);
     }
-    ASSERT_EQ(simulator.run(), "");
+    run.finish(once_per_host);
     for (int rank = 0; rank < size; ++rank) {
       ASSERT_TRUE(own[std::size_t(rank)] == expected[std::size_t(rank)]);
     }
@@ -215,7 +242,7 @@ void test_allgather(Collective collective) {
     const Shape shape(random, size, collective == Collective::kAllgatherv);
     const Datatype& type = any_type(random);
     const bool in_place = random.one_in(3);
-    Simulator simulator(size, random.below(1U << 30));
+    Trial run(random, size, algorithm);
     Buffer expected(type, shape.total);
     std::vector<Buffer> all(std::size_t(size), expected);
     std::vector<Buffer> own;
@@ -230,10 +257,10 @@ void test_allgather(Collective collective) {
     for (int rank = 0; rank < size; ++rank) {
       const DataView mine =
           DataView::of(own[std::size_t(rank)].data(), type.layout(), shape.count(rank));
-      allgather(simulator.schedule(rank), algorithm, in_place ? nullptr : &mine,
+      allgather(run.schedule(rank), algorithm, in_place ? nullptr : &mine,
                 shape.over(all[std::size_t(rank)].data(), type));
     }
-    ASSERT_EQ(simulator.run(), "");
+    run.finish(each_to_each);
     for (const Buffer& buffer : all) ASSERT_TRUE(buffer == expected);
   });
 }
@@ -255,7 +282,7 @@ void test_alltoall(Collective collective) {
         counts[j][i] = in_place ? counts[i][j] : random.between(0, 9);
       }
     }
-    Simulator simulator(size, random.below(1U << 30));
+    Trial run(random, size, algorithm);
     struct Side {
       std::vector<int> counts, displs;
       std::vector<Buffer> buffer;
@@ -296,10 +323,10 @@ void test_alltoall(Collective collective) {
       Side& sends = from[std::size_t(rank)];
       Side& receives = to[std::size_t(rank)];
       const Blocks input = blocks(sends, sends.buffer);
-      alltoall(simulator.schedule(rank), algorithm, in_place ? nullptr : &input,
+      alltoall(run.schedule(rank), algorithm, in_place ? nullptr : &input,
                blocks(receives, receives.buffer));
     }
-    ASSERT_EQ(simulator.run(), "");
+    run.finish(each_to_each);
     for (std::size_t rank = 0; rank < n; ++rank) {
       ASSERT_TRUE(to[rank].buffer == expected[rank].buffer) << "rank " << rank;
     }

@@ -195,6 +195,15 @@ TEST(Selection, AnOverrideHoldsWhereItIsPossible) {
   EXPECT_NE(select(Collective::kAllreduce, 2, 8, true), Algorithm::kHalving);
 }
 
+TEST(Selection, AlgorithmsThatNeedMoreThanMessagesAreForThoseWhoHaveIt) {
+  EXPECT_EQ(select(Collective::kAllreduce, 64, 8, true, Means::kHosts), Algorithm::kTwoLevel);
+  EXPECT_NE(select(Collective::kAllreduce, 64, 8), Algorithm::kTwoLevel);
+  EXPECT_EQ(override_algorithm("TERN_COLL_SCATTER=two_level"), "");
+  EXPECT_EQ(select(Collective::kScatter, 8, 1 << 20, true, Means::kHosts), Algorithm::kTwoLevel);
+  EXPECT_NE(select(Collective::kScatter, 8, 1 << 20), Algorithm::kTwoLevel);
+  EXPECT_EQ(override_algorithm("TERN_COLL_SCATTER=auto"), "");
+}
+
 TEST(Selection, AWrongOverrideSaysWhatIsAllowedAndChangesNothing) {
   const Algorithm before = select(Collective::kBcast, 2, 8);
   const std::string algorithm = override_algorithm("TERN_COLL_BCAST=fast");
@@ -240,7 +249,7 @@ TEST(Selection, TheFirstLineOfAFileThatFitsDecides) {
   EXPECT_EQ(select(Collective::kAllreduce, 4, 1025), Algorithm::kHalving);
   EXPECT_EQ(select(Collective::kAllreduce, 4, 1025, false), Algorithm::kDoubling);
   EXPECT_EQ(select(Collective::kAllreduce, 5, 8), Algorithm::kDoubling);
-  EXPECT_EQ(select(Collective::kBarrier, 8, 0, true, true), Algorithm::kShared);
+  EXPECT_EQ(select(Collective::kBarrier, 8, 0, true, Means::kShared), Algorithm::kShared);
   EXPECT_NE(select(Collective::kBarrier, 8, 0), Algorithm::kShared);
   EXPECT_EQ(select(Collective::kBcast, 3, 8), otherwise);
   // A variable of one collective goes before the file.

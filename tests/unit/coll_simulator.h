@@ -9,6 +9,8 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,7 +20,9 @@
 #include <tuple>
 #include <vector>
 
+#include "mpi_api/coll/host_map.h"
 #include "mpi_api/coll/schedule.h"
+#include "tests/unit/seed.h"
 
 namespace tern::mpi::coll {
 
@@ -30,6 +34,18 @@ class Simulator {
       members_.back()->schedule.reset(rank, ranks, *members_.back());
     }
   }
+
+  // names[i]: the host of rank i. False where two levels mean nothing (host_map.h).
+  bool place_on_hosts(const std::vector<int>& names) {
+    names_ = names;
+    for (int rank = 0; rank < size(); ++rank) {
+      Member& member = *members_[static_cast<std::size_t>(rank)];
+      member.hosts = HostMap::make(names, rank);
+      member.schedule.set_hosts(member.hosts.get());
+    }
+    return members_.front()->hosts != nullptr;
+  }
+  const HostMap& hosts() const { return *members_.front()->hosts; }
 
   int size() const { return static_cast<int>(members_.size()); }
   Schedule& schedule(int rank) { return members_[static_cast<std::size_t>(rank)]->schedule; }
@@ -64,6 +80,7 @@ class Simulator {
   // From now on every message from or to this rank fails.
   void kill(int rank) { dead_ = rank; }
   std::size_t messages() const { return messages_; }
+  int messages_between_hosts() const { return messages_between_hosts_; }
 
  private:
   struct Send {
@@ -101,6 +118,7 @@ class Simulator {
 
     Simulator& simulator;
     int rank;
+    std::unique_ptr<HostMap> hosts;
     Schedule schedule;
   };
 
@@ -135,6 +153,10 @@ class Simulator {
   bool send(int from, int to, int sub, const DataView& data, tern::Request& request) {
     EXPECT_NE(from, to);
     ++messages_;
+    if (!names_.empty() &&
+        names_[static_cast<std::size_t>(from)] != names_[static_cast<std::size_t>(to)]) {
+      ++messages_between_hosts_;
+    }
     request.reset();
     if (from == dead_ || to == dead_) {
       notices_.push_back({&request, Outcome::kPeerLost});
@@ -203,6 +225,27 @@ class Simulator {
   int dead_ = -1;
   int latecomer_ = -1;
   std::size_t messages_ = 0;
+  std::vector<int> names_;
+  int messages_between_hosts_ = 0;
 };
+
+// Ranks of a simulation on hosts, as an algorithm in two levels wants them: host by host, one after
+// another on all hosts, or anyhow. Precondition: 3 ranks at least.
+inline void place_at_random(Simulator& simulator, test::Random& random, bool in_order) {
+  std::vector<int> names(static_cast<std::size_t>(simulator.size()));
+  do {
+    const int hosts = random.between(2, simulator.size() - 1);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      names[i] = random.between(0, hosts - 1);
+      if (hosts % 3 == 0) names[i] = static_cast<int>(i) % hosts;
+    }
+    if (in_order || random.one_in(2)) std::sort(names.begin(), names.end());
+  } while (!simulator.place_on_hosts(names));
+}
+
+// How many rounds it takes to reach n by doubling.
+inline int rounds_to(int n) {
+  return static_cast<int>(std::bit_width(static_cast<unsigned>(n - 1)));
+}
 
 }  // namespace tern::mpi::coll
