@@ -18,8 +18,8 @@ constexpr Variable kVariables[] = {
     {"TERN_CHECKS", Kind::kBool, "1",
      "Check the arguments of every MPI call; 0 trusts the program and saves a few nanoseconds."},
     {"TERN_FABRIC", Kind::kText, "shm,verbs",
-     "Fabrics that may be used, in order of preference, separated by commas: shm, verbs. One that "
-     "this machine lacks is left out."},
+     "Fabrics that may be used, in order of preference, separated by commas: shm, verbs, ucx. "
+     "One that this machine lacks is left out."},
     {"TERN_EAGER_MAX", Kind::kBytes, "0",
      "Longest message (bytes) that is sent before its receive is known; 0: each fabric's own "
      "choice."},
@@ -31,6 +31,12 @@ constexpr Variable kVariables[] = {
     {"TERN_VERBS_GID_INDEX", Kind::kText, "auto",
      "Index of the port's address (GID) to use; auto: by rule (RoCE v2 before v1, routable before "
      "link-local)."},
+    {"TERN_UCX_TLS", Kind::kText, "",
+     "UCX transports that the fabric ucx may use, in UCX's syntax: tcp, or ^ud; empty: all but "
+     "those inside a host. A UCX_TLS in the environment goes before."},
+    {"TERN_UCX_NET_DEVICES", Kind::kText, "",
+     "Network devices that UCX may use, separated by commas: eth0,mlx5_0:1; empty: all, or those "
+     "of UCX_NET_DEVICES."},
     {"TERN_CONNECT_THREAD", Kind::kBool, "1",
      "Answer connection requests of other hosts while the program computes, by a thread that "
      "sleeps "

@@ -10,7 +10,7 @@
 namespace tern::counters {
 namespace {
 
-constexpr std::array<std::string_view, 4> kFabrics = {"self", "shm", "verbs", "other"};
+constexpr std::array<std::string_view, 5> kFabrics = {"self", "shm", "verbs", "ucx", "other"};
 
 // Never destroyed: a service thread may count while the program exits.
 struct Process {

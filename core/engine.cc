@@ -107,7 +107,9 @@ void Engine::use_card(Peer& peer, const Card& card) {
       peer.eager_max_bytes =
           options_.eager_max_bytes != 0 ? options_.eager_max_bytes : limits.eager_max_bytes;
       // A single message never exceeds the eager limit, so send_now() tests one bound only.
-      peer.max_body_bytes = std::min(peer.max_body_bytes, peer.eager_max_bytes);
+      peer.max_body_bytes =
+          std::min({peer.max_body_bytes, peer.eager_max_bytes, limits.copied_max_bytes});
+      peer.lends = limits.copied_max_bytes < SIZE_MAX;
       start_counting(peer);
       peer.state = Peer::State::kReady;
       flush(peer);
@@ -200,7 +202,12 @@ bool Engine::forget(Peer& peer) {
 
 void Engine::on_complete(std::uint32_t op, bool ok) {
   Request* const request = ops_.find(op);
-  if (request != nullptr) finish_transfer(*request, ok ? Outcome::kOk : Outcome::kPeerLost);
+  if (request == nullptr) return;
+  if (!request->is_send) {
+    finish_transfer(*request, ok ? Outcome::kOk : Outcome::kPeerLost);
+  } else if (--request->lent == 0 && ok && request->moved == request->data.bytes()) {
+    complete(*request, Outcome::kOk);
+  }
 }
 
 void Engine::complete(Request& request, Outcome outcome) {

@@ -196,6 +196,8 @@ class Engine final : private FabricSink {
   bool advance_data(Peer& peer, Request& request, Stage& stage);
   bool post_start(Peer& peer, Request& request, Stage& stage);
   bool post_fragments(Peer& peer, Request& request, Stage stage);
+  Post post_piece(Peer& peer, std::span<const std::byte> head, Request& request,
+                  std::size_t size_bytes);
   bool post_rendezvous(Peer& peer, Request& request);
   Post post(Peer& peer, std::span<const std::byte> head, const DataView& data, std::size_t position,
             std::size_t size_bytes);

@@ -65,6 +65,8 @@ struct FabricLimits {
   std::size_t max_body_bytes = 0;   // Of one send().
   std::size_t fragment_bytes = 0;   // Best body size for pipelining a longer message.
   std::size_t eager_max_bytes = 0;  // Above: rendezvous pays.
+  // Messages longer than this are sent by lend() rather than send(), where they are in one piece.
+  std::size_t copied_max_bytes = SIZE_MAX;
 };
 
 // Where remote memory lies, as its owner described it.
@@ -97,6 +99,13 @@ class Fabric {
   // kPending. Preconditions: head <= max_head_bytes, body <= max_body_bytes.
   virtual Post send(Link& link, std::span<const std::byte> head,
                     std::span<const std::byte> body) = 0;
+
+  // Like send(), but the body need not be copied: kPending, and on_complete(op) when it is the
+  // caller's again. A failed one is followed by on_peer_down().
+  virtual Post lend(Link& link, std::span<const std::byte> head, std::span<const std::byte> body,
+                    std::uint32_t) {
+    return send(link, head, body);
+  }
 
   // send() of one small message as the engine makes most of them: the head is
   // wire::eager_words(context, source, tag). A fabric whose speed depends on it overrides this.

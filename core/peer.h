@@ -61,6 +61,7 @@ struct alignas(64) Peer {
   bool in_pending_list = false;
 
   // --- cold ---
+  bool lends = false;  // Long messages are lent to the fabric (FabricLimits::copied_max_bytes).
   ProcessId id;
   PendingSend* pending_last = nullptr;
   Peer* next_pending = nullptr;  // The engine's list of peers with pending sends.

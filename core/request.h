@@ -60,6 +60,7 @@ struct Request {
   bool remote_gettable = false;
   std::uint32_t remote_op = 0;       // The other side's key.
   std::size_t moved = 0;             // Bytes transferred so far.
+  std::uint32_t lent = 0;            // Sends: pieces of the data that the fabric still needs.
   std::uint64_t remote_address = 0;  // Receives: where the data lies at the sender.
   std::uint64_t remote_key = 0;      // Sends: the key of the own memory.
   void* exposure = nullptr;          // Sends: the memory is open to the peer (Fabric::expose).
@@ -71,6 +72,7 @@ struct Request {
     synchronous = matched = is_send = false;
     op = 0;
     bytes = moved = 0;
+    lent = 0;
     peer = nullptr;
   }
 };

@@ -70,10 +70,11 @@ bool Engine::advance_data(Peer& peer, Request& request, Stage& stage) {
 // Chooses the protocol and posts the first message. Leaves `stage` at kStart when nothing follows.
 bool Engine::post_start(Peer& peer, Request& request, Stage& stage) {
   const std::size_t total = request.data.bytes();
-  if (total > peer.eager_max_bytes &&
-      (options_.eager_max_bytes != 0 || !peer.link->prefers_eager(total))) {
-    return post_rendezvous(peer, request);
-  }
+  const bool is_long = total > peer.eager_max_bytes &&
+                       (options_.eager_max_bytes != 0 || !peer.link->prefers_eager(total));
+  // What is lent has its own end, which must not come before that of a synchronous send.
+  const bool lent_and_matched = request.synchronous && peer.lends && total > peer.max_body_bytes;
+  if (is_long || lent_and_matched) return post_rendezvous(peer, request);
   if (request.synchronous && request.op == 0) {
     request.op = ops_.add(request);
     if (request.op == 0) {
@@ -82,18 +83,20 @@ bool Engine::post_start(Peer& peer, Request& request, Stage& stage) {
     }
   }
   Post posted;
-  if (total <= peer.max_body_bytes) {
-    posted =
-        post(peer, bytes_of(envelope_head(wire::Type::kEager, request)), request.data, 0, total);
+  if (total <= peer.max_body_bytes || (peer.lends && total <= peer.fragment_bytes)) {
+    const wire::EnvelopeHead head = envelope_head(wire::Type::kEager, request);
+    posted = total <= peer.max_body_bytes ? post(peer, bytes_of(head), request.data, 0, total)
+                                          : post_piece(peer, bytes_of(head), request, total);
     if (posted == Post::kNoCredit) return false;
     if (posted == Post::kDone) {
       peer.traffic->count(counters::Protocol::kEager, total);
-      if (!request.synchronous) complete(request, Outcome::kOk);
+      request.moved = total;
+      if (!request.synchronous && request.lent == 0) complete(request, Outcome::kOk);
     }
   } else {
     const wire::FirstHead head{envelope_head(wire::Type::kEagerFirst, request), total};
     const std::size_t size = std::min(peer.fragment_bytes, total);
-    posted = post(peer, bytes_of(head), request.data, 0, size);
+    posted = post_piece(peer, bytes_of(head), request, size);
     if (posted == Post::kNoCredit) return false;
     if (posted == Post::kDone) peer.traffic->count(counters::Protocol::kEager, total);
     request.moved = size;
@@ -112,18 +115,37 @@ bool Engine::post_fragments(Peer& peer, Request& request, Stage stage) {
   while (request.moved < total) {
     const std::size_t size = std::min(peer.fragment_bytes, total - request.moved);
     const wire::DataHead data{wire::Type::kData, {}, request.remote_op, request.moved};
-    const Post posted = post(peer, stage == Stage::kStream ? bytes_of(data) : bytes_of(next),
-                             request.data, request.moved, size);
+    const Post posted =
+        post_piece(peer, stage == Stage::kStream ? bytes_of(data) : bytes_of(next), request, size);
     if (posted == Post::kNoCredit) return false;
     if (posted == Post::kPeerDown) {
-      complete(request, Outcome::kPeerLost);
+      // What is lent comes back first; then on_peer_down() ends it.
+      if (request.lent == 0) complete(request, Outcome::kPeerLost);
       return true;
     }
     request.moved += size;
   }
-  // A synchronous eager send still waits for kMatched.
-  if (stage == Stage::kStream || !request.synchronous) complete(request, Outcome::kOk);
+  // A synchronous eager send still waits for kMatched, and what is lent for on_complete().
+  if (request.lent == 0 && (stage == Stage::kStream || !request.synchronous)) {
+    complete(request, Outcome::kOk);
+  }
   return true;
+}
+
+// Posts the next size_bytes of a send; kDone also when they are lent.
+Post Engine::post_piece(Peer& peer, std::span<const std::byte> head, Request& request,
+                        std::size_t size_bytes) {
+  const std::byte* const run = request.data.run();
+  if (!peer.lends || run == nullptr) {
+    return post(peer, head, request.data, request.moved, size_bytes);
+  }
+  if (request.op == 0) request.op = ops_.add(request);
+  if (request.op == 0) return post(peer, head, request.data, request.moved, size_bytes);
+  const Post posted =
+      peer.fabric->lend(*peer.link, head, {run + request.moved, size_bytes}, request.op);
+  if (posted != Post::kPending) return posted;
+  ++request.lent;
+  return Post::kDone;
 }
 
 bool Engine::post_rendezvous(Peer& peer, Request& request) {

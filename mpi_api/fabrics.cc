@@ -10,6 +10,7 @@
 #include "mpi_api/errors.h"
 #include "shm/fabric.h"
 #include "shm/probe.h"
+#include "ucx/fabric.h"
 #include "verbs/fabric.h"
 
 namespace tern::mpi {
@@ -17,7 +18,8 @@ namespace {
 
 constexpr std::string_view kShm = "shm";
 constexpr std::string_view kVerbs = "verbs";
-constexpr std::array kFabrics = {kShm, kVerbs};  // Of this build.
+constexpr std::string_view kUcx = "ucx";
+constexpr std::array kFabrics = {kShm, kVerbs, kUcx};  // Of this build.
 
 // Calls visit(name) for each entry of a list separated by commas.
 template <class Visit>
@@ -94,6 +96,29 @@ FabricReport report_verbs(const Config& config) {
   return {std::string(kVerbs), true, "RDMA between hosts: " + fabric->port().text()};
 }
 
+std::unique_ptr<ucx::UcxFabric> make_ucx(const ProcessId& self, const Config& config,
+                                         std::string& why) {
+  const ucx::UcpTable* const table = ucx::load_ucp(why);
+  if (table == nullptr) return nullptr;
+  ucx::UcxOptions options;
+  options.worker.transports = config.text("TERN_UCX_TLS");
+  options.worker.devices = config.text("TERN_UCX_NET_DEVICES");
+  options.worker.peer_timeout_s = static_cast<double>(config.number("TERN_PEER_TIMEOUT"));
+  options.thread = config.flag("TERN_CONNECT_THREAD");
+  return ucx::UcxFabric::create(*table, self, options, why);
+}
+
+FabricReport report_ucx(const Config& config) {
+  std::string why;
+  const auto fabric = make_ucx({}, config, why);
+  if (fabric == nullptr) return {std::string(kUcx), false, why};
+  if (!lists(config, kUcx)) {
+    return {std::string(kUcx), false,
+            format("TERN_FABRIC does not list it; {} could be used", fabric->text())};
+  }
+  return {std::string(kUcx), true, fabric->text()};
+}
+
 }  // namespace
 
 bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view name) {
@@ -102,8 +127,10 @@ bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view n
   if (name == kShm) {
     fabric =
         shm::ShmFabric::create(engine.self(), host, {config_.flag("TERN_SHM_SINGLE_COPY")}, why);
-  } else {
+  } else if (name == kVerbs) {
     fabric = make_verbs(engine.self(), config_, why);
+  } else {
+    fabric = make_ucx(engine.self(), config_, why);
   }
   if (fabric == nullptr) {
     refused_.push_back({name, why});
@@ -162,7 +189,7 @@ std::string FabricSet::reasons() const {
 }
 
 std::vector<FabricReport> report_fabrics(const Config& config) {
-  return {report_shm(config), report_verbs(config)};
+  return {report_shm(config), report_verbs(config), report_ucx(config)};
 }
 
 }  // namespace tern::mpi

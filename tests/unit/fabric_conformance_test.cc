@@ -1,6 +1,7 @@
 // The contract of core/fabric.h, run over every fabric that can be had on one machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -12,6 +13,7 @@
 #include "shm/fabric.h"
 #include "tests/unit/fake_verbs.h"
 #include "tests/unit/seed.h"
+#include "ucx/fabric.h"
 #include "verbs/fabric.h"
 
 namespace tern {
@@ -79,6 +81,20 @@ std::shared_ptr<Fabric> make_verbs(ProcessId id, bool thread) {
   verbs::VerbsOptions options;
   options.connect_thread = thread;
   auto fabric = verbs::VerbsFabric::create(*table, id, options, why);
+  EXPECT_NE(fabric, nullptr) << why;
+  return fabric;
+}
+
+// nullptr where UCX's libraries are missing. Both ends are in this process, so they meet over lo.
+std::shared_ptr<Fabric> make_ucx(ProcessId id, bool thread) {
+  std::string why;
+  const ucx::UcpTable* const table = ucx::load_ucp(why);
+  if (table == nullptr) return nullptr;
+  ucx::UcxOptions options;
+  options.worker.transports = "tcp";
+  options.worker.devices = "lo";
+  options.thread = thread;
+  auto fabric = ucx::UcxFabric::create(*table, id, options, why);
   EXPECT_NE(fabric, nullptr) << why;
   return fabric;
 }
@@ -158,6 +174,43 @@ TEST_P(Conformance, MessagesOfAllSizesArriveOnceAndInOrder) {
   }
 }
 
+TEST_P(Conformance, LentMessagesKeepTheirOrderAndComeBackOnce) {
+  Random random(13);
+  const FabricLimits limits = a_.fabric->limits();
+  constexpr std::uint32_t kCount = 300;
+  std::vector<std::vector<std::byte>> bodies;
+  std::vector<std::uint32_t> lent;
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    auto& body = bodies.emplace_back(random.below(limits.max_body_bytes + 1));
+    for (std::byte& byte : body) byte = static_cast<std::byte>(random.below(256));
+    const bool is_lent = random.one_in(2);
+    Post posted = Post::kNoCredit;
+    while (posted == Post::kNoCredit) {
+      const auto head = std::as_bytes(std::span(&i, 1));
+      posted = is_lent ? a_.fabric->lend(*link_, head, body, i + 1)
+                       : a_.fabric->send(*link_, head, body);
+      if (posted == Post::kNoCredit) poll();
+    }
+    ASSERT_TRUE(posted == Post::kDone || (is_lent && posted == Post::kPending));
+    if (posted == Post::kPending) lent.push_back(i + 1);
+  }
+  wait_until([&] {
+    return target().sink.messages.size() >= kCount && a_.sink.completed.size() >= lent.size();
+  });
+  ASSERT_EQ(target().sink.messages.size(), kCount);
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    const auto& message = target().sink.messages[i];
+    ASSERT_EQ(message.head.size(), sizeof i);
+    ASSERT_EQ(std::memcmp(message.head.data(), &i, sizeof i), 0);
+    ASSERT_EQ(message.body, bodies[i]) << i;
+  }
+  ASSERT_EQ(a_.sink.completed.size(), lent.size());
+  std::ranges::sort(a_.sink.completed);
+  for (std::size_t i = 0; i < lent.size(); ++i) {
+    EXPECT_EQ(a_.sink.completed[i], (std::pair<std::uint32_t, bool>(lent[i], true)));
+  }
+}
+
 TEST_P(Conformance, GetCopiesExactlyWhatWasAskedFor) {
   if (!link_->can_get()) GTEST_SKIP() << "this link cannot get";
   Random random(12);
@@ -194,7 +247,9 @@ INSTANTIATE_TEST_SUITE_P(
         Setup{"shm_without_single_copy", [](ProcessId id) { return make_shm(id, false); }, false},
         Setup{"verbs_on_fake_devices", make_fake_verbs, false},
         Setup{"verbs", [](ProcessId id) { return make_verbs(id, true); }, false},
-        Setup{"verbs_without_thread", [](ProcessId id) { return make_verbs(id, false); }, false}),
+        Setup{"verbs_without_thread", [](ProcessId id) { return make_verbs(id, false); }, false},
+        Setup{"ucx", [](ProcessId id) { return make_ucx(id, true); }, false},
+        Setup{"ucx_without_thread", [](ProcessId id) { return make_ucx(id, false); }, false}),
     [](const auto& setup) { return setup.param.name; });
 
 TEST(ShmFabric, AForeignProcessBehindTheAddressIsRefused) {

@@ -1,0 +1,126 @@
+// ucx/worker.cc - opening UCX; see worker.h.
+#include "ucx/worker.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/format.h"
+#include "ucx/address.h"
+
+namespace tern::ucx {
+namespace {
+
+// Inside a host Tern has its own shared memory. Whatever networks there are may be used.
+constexpr char kTransports[] = "^shm,self";
+// A longer one does not fit a business card beside the other fabrics' addresses.
+constexpr std::size_t kAddressBytesMax = 400;
+
+}  // namespace
+
+Patience::Patience(double peer_timeout_s) {
+  const double seconds = std::clamp(peer_timeout_s, 1.0, 86400.0);
+  timeout_ms = static_cast<unsigned>(seconds * 1000);
+  idle_s = std::max(1U, static_cast<unsigned>(seconds / 4));
+  interval_s = std::max(1U, static_cast<unsigned>(seconds / 8));
+  // The kernel waits 1, 2, 4... seconds: 2^(n+1) - 1 in all.
+  connects = 1;
+  while (connects < 6 && (2U << (connects + 1)) - 1 <= timeout_ms / 1000) ++connects;
+}
+
+std::unique_ptr<Worker> Worker::open(const UcpTable& table, const WorkerOptions& options,
+                                     std::string& why) {
+  std::unique_ptr<Worker> worker(new Worker(table));
+  if (!worker->make_context(options, why) || !worker->make_worker(why) ||
+      !worker->read_address(why)) {
+    worker.reset();
+  }
+  return worker;
+}
+
+std::string Worker::reason(const char* what, ucs_status_t status) const {
+  return format("UCX cannot {} ({})", what, table_.status_string(status));
+}
+
+bool Worker::make_context(const WorkerOptions& options, std::string& why) {
+  ucp_config_t* config = nullptr;
+  ucs_status_t status = table_.config_read(nullptr, nullptr, &config);
+  if (status != UCS_OK) {
+    why = reason("read its configuration (its UCX_ variables)", status);
+    return false;
+  }
+  // What the user has told UCX himself stays. Settings that a release of UCX does not know have no
+  // effect there.
+  const auto set = [&](const char* name, const std::string& value) {
+    const std::string variable = std::string("UCX_") + name;
+    if (std::getenv(variable.c_str()) == nullptr) {
+      (void)table_.config_modify(config, name, value.c_str());
+    }
+  };
+  const Patience patience(options.peer_timeout_s);
+  set("TLS", options.transports.empty() ? kTransports : options.transports);
+  if (!options.devices.empty()) set("NET_DEVICES", options.devices);
+  set("KEEPALIVE_INTERVAL", format("{}s", patience.interval_s));
+  set("TCP_KEEPIDLE", format("{}s", patience.idle_s));
+  set("TCP_KEEPINTVL", format("{}s", patience.interval_s));
+  set("TCP_SYN_CNT", format("{}", patience.connects));
+  set("TCP_CONN_NB", "y");  // connect() must not wait for a host that is down.
+
+  ucp_params_t params{};
+  params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
+  params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
+  params.name = "tern";
+  status = table_.init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config, &context_);
+  table_.config_release(config);
+  if (status == UCS_OK) return true;
+  context_ = nullptr;
+  why = reason("find a network to use", status);
+  why +=
+      "; `ucx_info -d` lists those of this machine, TERN_UCX_TLS and TERN_UCX_NET_DEVICES choose";
+  return false;
+}
+
+bool Worker::make_worker(std::string& why) {
+  ucp_worker_params_t params{};
+  params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE | UCP_WORKER_PARAM_FIELD_FLAGS;
+  params.thread_mode = UCS_THREAD_MODE_SERIALIZED;
+  params.flags = UCP_WORKER_FLAG_IGNORE_REQUEST_LEAK;
+  ucs_status_t status = table_.worker_create(context_, &params, &worker_);
+  if (status != UCS_OK) {
+    worker_ = nullptr;
+    why = reason("make a worker", status);
+    return false;
+  }
+  status = table_.worker_get_efd(worker_, &event_fd_);
+  if (status != UCS_OK) why = reason("tell when messages arrive", status);
+  return status == UCS_OK;
+}
+
+bool Worker::read_address(std::string& why) {
+  ucp_worker_attr_t attributes{};
+  attributes.field_mask = UCP_WORKER_ATTR_FIELD_ADDRESS | UCP_WORKER_ATTR_FIELD_ADDRESS_FLAGS;
+  attributes.address_flags = UCP_WORKER_ADDRESS_FLAG_NET_ONLY;
+  const ucs_status_t status = table_.worker_query(worker_, &attributes);
+  if (status != UCS_OK) {
+    why = reason("tell its address", status);
+    return false;
+  }
+  const std::size_t size = attributes.address_length;
+  if (size <= kAddressBytesMax) {
+    address_ = encode_address(
+        std::as_bytes(std::span(reinterpret_cast<const char*>(attributes.address), size)));
+  }
+  table_.release_address(worker_, attributes.address);
+  if (!address_.empty()) return true;
+  why = format(
+      "UCX's address has {} bytes, more than the {} that a business card has room for: too many "
+      "network devices; choose some by TERN_UCX_NET_DEVICES",
+      size, kAddressBytesMax);
+  return false;
+}
+
+Worker::~Worker() {
+  if (worker_ != nullptr) table_.worker_destroy(worker_);
+  if (context_ != nullptr) table_.cleanup(context_);
+}
+
+}  // namespace tern::ucx
