@@ -10,7 +10,6 @@
 #include "core/clock.h"
 #include "core/format.h"
 #include "ucx/address.h"
-#include "ucx/sockets.h"
 
 namespace tern::ucx {
 namespace {
@@ -58,8 +57,7 @@ UcxFabric::UcxFabric(std::unique_ptr<Worker> worker, const ProcessId& self,
       table_(worker_->table()),
       counters_(counters::of_fabric(name())),
       self_(self),
-      options_(options),
-      patience_(options.worker.peer_timeout_s) {}
+      options_(options) {}
 
 bool UcxFabric::start(std::string& why) {
   ucp_am_handler_param_t handler{};
@@ -270,7 +268,7 @@ void UcxFabric::look_after_sockets() {
   const std::uint64_t now_ms = coarse_ms();
   if (now_ms < next_look_ms_) return;
   next_look_ms_ = now_ms + kLookAtSocketsMs;
-  limit_silence(patience_);
+  worker_->sockets().limit();
 }
 
 std::uint32_t UcxFabric::before_sleep() {

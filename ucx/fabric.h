@@ -101,7 +101,6 @@ class UcxFabric final : public Fabric {
   counters::FabricCounters& counters_;
   ProcessId self_;
   UcxOptions options_;
-  Patience patience_;
   std::string own_card_;
 
   FabricSink* sink_ = nullptr;  // While in poll().

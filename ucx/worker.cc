@@ -17,19 +17,9 @@ constexpr std::size_t kAddressBytesMax = 400;
 
 }  // namespace
 
-Patience::Patience(double peer_timeout_s) {
-  const double seconds = std::clamp(peer_timeout_s, 1.0, 86400.0);
-  timeout_ms = static_cast<unsigned>(seconds * 1000);
-  idle_s = std::max(1U, static_cast<unsigned>(seconds / 4));
-  interval_s = std::max(1U, static_cast<unsigned>(seconds / 8));
-  // The kernel waits 1, 2, 4... seconds: 2^(n+1) - 1 in all.
-  connects = 1;
-  while (connects < 6 && (2U << (connects + 1)) - 1 <= timeout_ms / 1000) ++connects;
-}
-
 std::unique_ptr<Worker> Worker::open(const UcpTable& table, const WorkerOptions& options,
                                      std::string& why) {
-  std::unique_ptr<Worker> worker(new Worker(table));
+  std::unique_ptr<Worker> worker(new Worker(table, options));
   if (!worker->make_context(options, why) || !worker->make_worker(why) ||
       !worker->read_address(why)) {
     worker.reset();
@@ -56,13 +46,12 @@ bool Worker::make_context(const WorkerOptions& options, std::string& why) {
       (void)table_.config_modify(config, name, value.c_str());
     }
   };
-  const Patience patience(options.peer_timeout_s);
   set("TLS", options.transports.empty() ? kTransports : options.transports);
   if (!options.devices.empty()) set("NET_DEVICES", options.devices);
-  set("KEEPALIVE_INTERVAL", format("{}s", patience.interval_s));
-  set("TCP_KEEPIDLE", format("{}s", patience.idle_s));
-  set("TCP_KEEPINTVL", format("{}s", patience.interval_s));
-  set("TCP_SYN_CNT", format("{}", patience.connects));
+  set("KEEPALIVE_INTERVAL", format("{}s", patience_.interval_s));
+  set("TCP_KEEPIDLE", format("{}s", patience_.idle_s));
+  set("TCP_KEEPINTVL", format("{}s", patience_.interval_s));
+  set("TCP_SYN_CNT", format("{}", patience_.connects));
   set("TCP_CONN_NB", "y");  // connect() must not wait for a host that is down.
 
   ucp_params_t params{};
@@ -90,6 +79,7 @@ bool Worker::make_worker(std::string& why) {
     why = reason("make a worker", status);
     return false;
   }
+  sockets_.learn_listeners();
   status = table_.worker_get_efd(worker_, &event_fd_);
   if (status != UCS_OK) why = reason("tell when messages arrive", status);
   return status == UCS_OK;

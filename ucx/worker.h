@@ -7,18 +7,10 @@
 #include <memory>
 #include <string>
 
+#include "ucx/sockets.h"
 #include "ucx/table.h"
 
 namespace tern::ucx {
-
-// How long the kernel's TCP goes on without an answer, from the time that Tern waits for a peer.
-struct Patience {
-  explicit Patience(double peer_timeout_s);
-  unsigned timeout_ms;
-  unsigned idle_s;      // Then a connection on which nothing happens is asked for a sign of life,
-  unsigned interval_s;  // and again after this long.
-  unsigned connects;    // How often the request for a connection is repeated.
-};
 
 struct WorkerOptions {
   std::string transports;      // TERN_UCX_TLS
@@ -42,14 +34,19 @@ class Worker {
   int event_fd() const { return event_fd_; }
   bool arm() { return table_.worker_arm(worker_) == UCS_OK; }
 
+  Sockets& sockets() { return sockets_; }
+
  private:
-  explicit Worker(const UcpTable& table) : table_(table) {}
+  Worker(const UcpTable& table, const WorkerOptions& options)
+      : table_(table), patience_(options.peer_timeout_s), sockets_(patience_) {}
   bool make_context(const WorkerOptions& options, std::string& why);
   bool make_worker(std::string& why);
   bool read_address(std::string& why);
   std::string reason(const char* what, ucs_status_t status) const;
 
   const UcpTable& table_;
+  Patience patience_;
+  Sockets sockets_;
   ucp_context_h context_ = nullptr;
   ucp_worker_h worker_ = nullptr;
   std::string address_;
