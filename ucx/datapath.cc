@@ -11,10 +11,12 @@ namespace {
 
 // Sends per link that UCX may have in hand. The kernel's buffers hold megabytes beside that.
 constexpr std::uint32_t kInFlightMax = 16;
-// Empty polls after which only every so-manieth one looks: each is a system call, which messages
-// inside the host would pay for.
+// Empty polls after which only one in so many looks: each is a system call, which messages inside
+// the host would pay for.
 constexpr std::uint32_t kIdlePolls = 1024;
 constexpr std::uint32_t kIdlePollsPerLook = 16;
+
+constexpr std::uint32_t kPollsPerLook = 64;
 
 // memcpy() must not be given a null pointer, which an empty span may have.
 std::byte* append(std::byte* to, std::span<const std::byte> bytes) {
@@ -162,11 +164,8 @@ int UcxFabric::poll(FabricSink& sink) {
   if (!unsettled_.empty()) [[unlikely]]
     events_ += settle(sink);
   sink_ = nullptr;
-  if (events_ > 0 || moved > 0) {
-    idle_polls_ = 0;
-  } else if (++idle_polls_ % kIdlePolls == 0) {
-    look_after_sockets();
-  }
+  idle_polls_ = events_ > 0 || moved > 0 ? 0 : idle_polls_ + 1;
+  if (++polls_ % kPollsPerLook == 0) look_after_sockets();
   return events_ + static_cast<int>(moved > 0);
 }
 
@@ -208,6 +207,7 @@ void UcxFabric::on_hello(std::uint64_t token, std::span<const std::byte> text) {
   std::string why;
   const std::optional<Card> sender = Card::decode(card, why);
   Peer* const peer = sender ? sink_->on_contact(card) : nullptr;
+  expect_sockets();
   if (peer != nullptr) incoming_.insert_or_assign(token, Incoming{peer, sender->id});
 }
 

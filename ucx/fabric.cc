@@ -119,6 +119,7 @@ Link* UcxFabric::connect(Peer& peer, const Card& card, std::string& why) {
   if (!open_endpoint(*link, card, why)) return nullptr;
   UcxLink& opened = *links_.emplace_back(std::move(link));
   counters_.setup_bytes.add(own_card_.size());
+  expect_sockets();
   // The first message of a link is taken at once: nothing is on its way.
   if (post(opened, Kind::kHello, {}, std::as_bytes(std::span(own_card_))) != Post::kDone) {
     why = opened.status != UCS_OK ? table_.status_string(opened.status) : "no memory is left";
@@ -263,10 +264,18 @@ bool UcxFabric::release(const Peer& peer, bool gone) {
   return true;
 }
 
+// UCX opens them when it gets round to it, in either direction.
+void UcxFabric::expect_sockets() {
+  constexpr int kLooks = 5;
+  looks_left_ = kLooks;
+  next_look_ms_ = 0;
+}
+
 void UcxFabric::look_after_sockets() {
-  if (links_.empty()) return;
+  if (looks_left_ == 0) return;
   const std::uint64_t now_ms = coarse_ms();
   if (now_ms < next_look_ms_) return;
+  --looks_left_;
   next_look_ms_ = now_ms + kLookAtSocketsMs;
   worker_->sockets().limit();
 }

@@ -74,6 +74,7 @@ class UcxFabric final : public Fabric {
   void fail(UcxLink& link, ucs_status_t status);
   int settle(FabricSink& sink);
   bool settle(FabricSink& sink, UcxLink& link);
+  void expect_sockets();
   void look_after_sockets();
   bool is_heard(const ProcessId& id) const;
   void forget_incoming(const ProcessId& id);
@@ -105,6 +106,7 @@ class UcxFabric final : public Fabric {
 
   FabricSink* sink_ = nullptr;  // While in poll().
   int events_ = 0;
+  std::uint32_t polls_ = 0;
   std::uint32_t idle_polls_ = 0;
   std::uint32_t in_flight_ = 0;  // Of all links.
   std::unordered_map<std::uint64_t, Incoming> incoming_;
@@ -115,6 +117,7 @@ class UcxFabric final : public Fabric {
   Pool<SmallParcel> small_parcels_;
   Pool<LargeParcel> large_parcels_;
   std::array<std::byte, kCopiedBytesMax> scratch_;
+  int looks_left_ = 0;  // At the sockets, because there are new ones.
   std::uint64_t next_look_ms_ = 0;
 
   DoorbellWord* bell_word_ = nullptr;

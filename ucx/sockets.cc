@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
+#include <cstring>
 
 namespace tern::ucx {
 namespace {
@@ -17,7 +18,9 @@ void for_each_descriptor(Visit visit) {
   DIR* const folder = opendir("/proc/self/fd");
   if (folder == nullptr) return;
   while (const dirent* const entry = readdir(folder)) {
-    if (entry->d_name[0] != '.') visit(std::atoi(entry->d_name));
+    const char* const name = entry->d_name;
+    int fd = 0;
+    if (std::from_chars(name, name + std::strlen(name), fd).ec == std::errc()) visit(fd);
   }
   closedir(folder);
 }

@@ -3,9 +3,9 @@
 
 #include <dlfcn.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 
 #include "core/format.h"
 
@@ -80,7 +80,7 @@ bool fill(void* library, UcpTable& table, std::string& why) {
 void quiet_log(void* library) {
   using SetOption = ucs_status_t (*)(const char*, const char*);
   const auto set = reinterpret_cast<SetOption>(dlsym(library, "ucs_global_opts_set_value"));
-  if (set != nullptr && std::getenv("UCX_LOG_LEVEL") == nullptr) (void)set("LOG_LEVEL", "fatal");
+  if (set != nullptr && !user_has_set("LOG_LEVEL")) (void)set("LOG_LEVEL", "fatal");
 }
 
 }  // namespace
@@ -99,6 +99,16 @@ const UcpTable* load_ucp(std::string& why) {
   quiet_log(library);
   loaded = true;
   return &table;
+}
+
+bool user_has_set(std::string_view name) {
+  for (char* const* entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    std::string_view text(*entry);
+    if (!text.starts_with("UCX_")) continue;
+    text.remove_prefix(4);
+    if (text.starts_with(name) && text.substr(name.size()).starts_with('=')) return true;
+  }
+  return false;
 }
 
 }  // namespace tern::ucx

@@ -7,6 +7,7 @@
 #include <ucp/api/ucp.h>
 
 #include <string>
+#include <string_view>
 
 namespace tern::ucx {
 
@@ -39,5 +40,9 @@ struct UcpTable {
 // The system's library; nullptr with a sentence in `why` when it is missing or too old. Loaded
 // once, never unloaded.
 const UcpTable* load_ucp(std::string& why);
+
+// Whether the user has chosen something by a variable of UCX's own (its name without "UCX_"), which
+// then stays as it is.
+bool user_has_set(std::string_view name);
 
 }  // namespace tern::ucx

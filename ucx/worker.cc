@@ -1,9 +1,6 @@
 // ucx/worker.cc - opening UCX; see worker.h.
 #include "ucx/worker.h"
 
-#include <algorithm>
-#include <cstdlib>
-
 #include "core/format.h"
 #include "ucx/address.h"
 
@@ -41,10 +38,7 @@ bool Worker::make_context(const WorkerOptions& options, std::string& why) {
   // What the user has told UCX himself stays. Settings that a release of UCX does not know have no
   // effect there.
   const auto set = [&](const char* name, const std::string& value) {
-    const std::string variable = std::string("UCX_") + name;
-    if (std::getenv(variable.c_str()) == nullptr) {
-      (void)table_.config_modify(config, name, value.c_str());
-    }
+    if (!user_has_set(name)) (void)table_.config_modify(config, name, value.c_str());
   };
   set("TLS", options.transports.empty() ? kTransports : options.transports);
   if (!options.devices.empty()) set("NET_DEVICES", options.devices);
