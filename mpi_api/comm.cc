@@ -7,6 +7,7 @@
 
 #include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
+#include "mpi_api/coll/host_comms.h"
 #include "mpi_api/coll/host_map.h"
 #include "mpi_api/coll/shared.h"
 #include "mpi_api/connections.h"
@@ -27,6 +28,7 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
                                    : 0),
       hosts(nullptr, [](coll::HostMap* unused) { delete unused; }),
       hosts_known(remote != nullptr || local->size() < 3),
+      host_comms(nullptr, [](coll::HostComms* unused) { delete unused; }),
       rank_(local->rank()),
       size_(local->size()),
       remote_size_(remote == nullptr ? local->size() : remote->size()),

@@ -17,6 +17,7 @@
 #include "mpi_api/object.h"
 
 namespace tern::mpi::coll {
+class HostComms;    // coll/host_comms.h
 class HostMap;      // coll/host_map.h
 class SharedGroup;  // coll/shared.h
 }  // namespace tern::mpi::coll
@@ -95,9 +96,16 @@ class Comm final : public Object {
   // 0, never.
   std::unique_ptr<coll::SharedGroup, void (*)(coll::SharedGroup*)> shared;
   int collectives_until_shared = 0;
-  // Which members share a host; nullptr: nothing to be made of it, or not asked for so far.
+  // Which members share a host; nullptr: all of them, or not asked for so far.
   std::unique_ptr<coll::HostMap, void (*)(coll::HostMap*)> hosts;
   bool hosts_known = false;
+  // Of these hosts, when blocking collectives have needed them.
+  std::unique_ptr<coll::HostComms, void (*)(coll::HostComms*)> host_comms;
+  // Hidden communicators: the ranks that users know of its members, for messages.
+  std::vector<int> told_ranks;
+  int told_rank(int rank) const {
+    return told_ranks.empty() ? rank : told_ranks[static_cast<std::size_t>(rank)];
+  }
 
  private:
   friend Comm* make_comm(std::uint64_t context, Group* group);

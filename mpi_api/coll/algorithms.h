@@ -16,11 +16,19 @@ namespace tern::mpi::coll {
 
 inline const DataView kNoData;
 
+// What members on these hosts (nullptr: on one) can use beside messages. Where nobody shares a
+// host, a block for each member gains nothing by leaders.
+inline Means means_of(const HostMap* hosts, Collective collective, bool commutative) {
+  if (hosts == nullptr || (!commutative && !hosts->in_order())) return Means::kMessages;
+  const bool blocks = collective >= Collective::kGather && collective <= Collective::kAlltoallv;
+  return blocks && !hosts->shared() ? Means::kMessages : Means::kHosts;
+}
+
 // What the table of algorithms says for this schedule. Arguments: selection.h
 inline Algorithm choose(const Schedule& s, Collective collective, std::size_t bytes,
                         bool commutative = true) {
-  const bool hosts = s.hosts() != nullptr && (commutative || s.hosts()->in_order());
-  return select(collective, s.size(), bytes, commutative, hosts ? Means::kHosts : Means::kMessages);
+  return select(collective, s.size(), bytes, commutative,
+                means_of(s.hosts(), collective, commutative));
 }
 
 void barrier(Schedule& s, Algorithm algorithm);

@@ -11,6 +11,7 @@
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
+#include "mpi_api/coll/host_comms.h"
 #include "mpi_api/coll/inter.h"
 #include "mpi_api/coll/shared.h"
 
@@ -140,6 +141,9 @@ int barrier(const coll::Form& form, Comm* comm) {
   if (coll::SharedGroup* const group = coll::shared_for(Collective::kBarrier, *comm, form, 0)) {
     return group->barrier();
   }
+  if (auto* const hosts = coll::host_comms_for(Collective::kBarrier, *comm, form, 0)) {
+    return hosts->barrier();
+  }
   return coll::launch(*comm, form, {}, [comm](coll::Schedule& s) {
     if (comm->is_inter()) return coll::inter::barrier(s);
     coll::barrier(s, coll::choose(s, Collective::kBarrier, 0));
@@ -153,6 +157,9 @@ int bcast(const coll::Form& form, void* buffer, MPI_Count count, Datatype* datat
   const DataView data = datatype != nullptr ? view(buffer, count, *datatype) : DataView();
   if (auto* const group = coll::shared_for(Collective::kBcast, *comm, form, data.bytes())) {
     return group->bcast(data, root);
+  }
+  if (auto* const hosts = coll::host_comms_for(Collective::kBcast, *comm, form, data.bytes())) {
+    return data.bytes() == 0 ? MPI_SUCCESS : hosts->bcast(buffer, count, *datatype, root);
   }
   return coll::launch(*comm, form, used, [&](coll::Schedule& s) {
     if (data.bytes() == 0) return;

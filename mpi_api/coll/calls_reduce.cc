@@ -9,6 +9,7 @@
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/execution.h"
+#include "mpi_api/coll/host_comms.h"
 #include "mpi_api/coll/inter.h"
 #include "mpi_api/coll/shared.h"
 #include "mpi_api/op.h"
@@ -51,6 +52,14 @@ int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& 
     }
     build(s, choose(s, which, bytes, op.commutative()));
   });
+}
+
+// Host by host, where the blocking collective goes that way and there is something to reduce.
+HostComms* hosts_for(const Form& form, Collective which, std::size_t count, const Datatype& type,
+                     const Op& op, Comm& comm) {
+  const std::size_t bytes = count * type.layout().size();
+  HostComms* const hosts = host_comms_for(which, comm, form, bytes, op.commutative());
+  return bytes == 0 || check_reduction(op, type) != MPI_SUCCESS ? nullptr : hosts;
 }
 
 int scan_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count count, Datatype& type,
@@ -107,8 +116,13 @@ int reduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count
   }
   // recvbuf means nothing on other members, not even that it differs from sendbuf.
   const coll::Operands data = coll::operands(sendbuf, role.root ? recvbuf : nullptr, count);
+  using coll::Collective;
+  if (auto* const hosts =
+          coll::hosts_for(form, Collective::kReduce, data.count, *datatype, *op, *comm)) {
+    return hosts->reduce({data.from, data.to, count, *datatype, *op}, root);
+  }
   return coll::reduce_any(
-      form, coll::Collective::kReduce, data.count, *datatype, *op, *comm,
+      form, Collective::kReduce, data.count, *datatype, *op, *comm,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::reduce(s, algorithm, data, root); },
       [&](coll::Schedule& s) { coll::inter::reduce(s, data, root); },
       [&](coll::SharedGroup& group, auto reduction) {
@@ -118,9 +132,14 @@ int reduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count
 
 int allreduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count count,
               Datatype* datatype, Op* op, Comm* comm) {
+  using coll::Collective;
   const coll::Operands data = coll::operands(sendbuf, recvbuf, count);
+  if (auto* const hosts =
+          coll::hosts_for(form, Collective::kAllreduce, data.count, *datatype, *op, *comm)) {
+    return hosts->allreduce({data.from, data.to, count, *datatype, *op});
+  }
   return coll::reduce_any(
-      form, coll::Collective::kAllreduce, data.count, *datatype, *op, *comm,
+      form, Collective::kAllreduce, data.count, *datatype, *op, *comm,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::allreduce(s, algorithm, data); },
       [&](coll::Schedule& s) { coll::inter::allreduce(s, data); },
       [&](coll::SharedGroup& group, auto reduction) { return group.allreduce(reduction(data)); });

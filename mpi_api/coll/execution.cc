@@ -188,7 +188,7 @@ int sent_too_much(const Comm& comm, int rank) {
   return fail(MPI_ERR_TRUNCATE,
               "rank {} sent more data than rank {} expects; count, datatype and root must match "
               "on all members of the communicator",
-              rank, comm.rank());
+              comm.told_rank(rank), comm.told_rank(comm.rank()));
 }
 
 int lost_member(const Comm& comm, Comm& group, int rank) {
@@ -196,7 +196,7 @@ int lost_member(const Comm& comm, Comm& group, int rank) {
     return fail(MPI_ERR_PROC_ABORTED, "a process of the communicator has ended: {}", why);
   }
   return fail(MPI_ERR_OTHER, "the process with rank {} in the communicator cannot be reached: {}",
-              rank, group.peer(rank).why);
+              group.told_rank(rank), group.peer(rank).why);
 }
 
 int no_memory() {

@@ -18,7 +18,7 @@ std::unique_ptr<HostMap> HostMap::make(std::span<const int> names, int rank) {
     hosts_of.push_back(known->second);
   }
   const std::size_t hosts = map->leaders_.size();
-  if (hosts <= 1 || hosts == names.size()) return nullptr;
+  if (hosts <= 1) return nullptr;
 
   map->starts_.assign(hosts + 1, 0);
   for (const int host : hosts_of) ++map->starts_[static_cast<std::size_t>(host) + 1];

@@ -14,9 +14,11 @@ namespace tern::mpi::coll {
 class HostMap {
  public:
   // names[i]: any number for the host of member i, the same for members that share one; rank: this
-  // member. nullptr where two levels mean nothing: one host, or nobody shares one.
+  // member. nullptr where all are on one host.
   static std::unique_ptr<HostMap> make(std::span<const int> names, int rank);
 
+  // False: everybody is alone on its host.
+  bool shared() const { return hosts() < starts_.back(); }
   // Hosts are numbered in the order of their first members.
   int hosts() const { return static_cast<int>(leaders_.size()); }
   int host() const { return host_; }    // This member's.

@@ -58,7 +58,7 @@ inline constexpr std::size_t kAlgorithms = static_cast<std::size_t>(Algorithm::k
 enum class Means : std::uint8_t {
   kMessages,  // Nothing.
   kShared,    // Memory that all members see.
-  kHosts,     // Members share hosts, and these can be taken one after another (host_map.h).
+  kHosts,     // Hosts that can be taken one after another (host_map.h).
 };
 
 // The first rule that fits decides. The last one of each collective fits everything.

@@ -93,7 +93,7 @@ SharedGroup* prepare_shared(Comm& comm, Collective which) {
   if (which >= Collective::kReduce) comm.collectives_until_shared = 0;
   if (comm.collectives_until_shared > 0) return nullptr;
   if (!comm.hosts_known && find_hosts(comm, true) != MPI_SUCCESS) return nullptr;
-  if (comm.hosts != nullptr) return nullptr;
+  if (comm.hosts != nullptr) return nullptr;  // No memory is shared by all hosts.
   if (same_job(comm)) comm.shared.reset(SharedGroup::make(comm).release());
   return comm.shared.get();
 }

@@ -30,11 +30,6 @@ Step hear_all(Schedule& s) {
   return tree.place() == 0 ? all : s.send(tree.parent(), 0, kNoData, {all});
 }
 
-Algorithm allreduce_between(const Schedule& s, std::size_t bytes) {
-  if (bytes <= kManyBytes) return Algorithm::kDoubling;
-  return s.op().commutative() ? Algorithm::kHalving : Algorithm::kBinomial;
-}
-
 std::size_t bytes_of(const Schedule& s, std::size_t count) {
   return count * s.type().layout().size();
 }
@@ -51,6 +46,15 @@ Step reduce_inside(Schedule& s, const Levels& levels, const std::byte* from, std
 
 }  // namespace
 
+Algorithm bcast_between(int hosts, std::size_t bytes) {
+  return hosts == 2 || bytes <= kTreeBytesMax ? Algorithm::kBinomial : Algorithm::kScatterAllgather;
+}
+
+Algorithm allreduce_between(std::size_t bytes, bool commutative) {
+  if (bytes <= kManyBytes) return Algorithm::kDoubling;
+  return commutative ? Algorithm::kHalving : Algorithm::kBinomial;
+}
+
 void barrier(Schedule& s) {
   const Levels levels(s);
   Step ready = kNoStep;
@@ -60,7 +64,7 @@ void barrier(Schedule& s) {
   }
   if (levels.leads()) {
     Schedule::Part part(s, levels.leaders(), levels.host(), ready);
-    coll::barrier(s, Algorithm::kDissemination);
+    coll::barrier(s, kBarrierBetween);
     ready = part.end();
   }
   Schedule::Part part(s, levels.members(), levels.place(), ready);
@@ -72,11 +76,12 @@ void bcast(Schedule& s, const DataView& data, int root) {
   Step here = kNoStep;
   if (levels.leads()) {
     Schedule::Part part(s, levels.leaders(), levels.host());
+    const Algorithm algorithm = bcast_between(s.size(), data.bytes());
     const int root_host = levels.map().host_of(root);
-    if (s.size() == 2 || data.bytes() <= kTreeBytesMax) {
+    if (algorithm == Algorithm::kBinomial) {
       here = bcast_binomial(s, data, root_host, 0, kNoStep);
     } else {
-      coll::bcast(s, Algorithm::kScatterAllgather, data, root_host);
+      coll::bcast(s, algorithm, data, root_host);
       here = part.end();
     }
   }
@@ -97,7 +102,7 @@ void reduce(Schedule& s, const Operands& data, int root) {
   }
   if (!levels.leads()) return;
   Schedule::Part part(s, levels.leaders(), levels.host(), ready);
-  coll::reduce(s, Algorithm::kBinomial, {value, at_root ? data.to : nullptr, data.count},
+  coll::reduce(s, kReduceBetween, {value, at_root ? data.to : nullptr, data.count},
                levels.map().host_of(root));
 }
 
@@ -114,7 +119,8 @@ void allreduce(Schedule& s, const Operands& data) {
   const std::size_t bytes = bytes_of(s, data.count);
   if (levels.leads()) {
     Schedule::Part part(s, levels.leaders(), levels.host(), ready);
-    coll::allreduce(s, allreduce_between(s, bytes), {value, data.to, data.count});
+    coll::allreduce(s, allreduce_between(bytes, s.op().commutative()),
+                    {value, data.to, data.count});
     ready = part.end();
   }
   Schedule::Part part(s, levels.members(), levels.place(), ready);

@@ -14,6 +14,13 @@
 
 namespace tern::mpi::coll::two_level {
 
+// What leaders do among themselves; messages between hosts take much longer than others, so fewer
+// of them one after another win, and large ones should not leave one host several times.
+inline constexpr Algorithm kBarrierBetween = Algorithm::kDissemination;
+inline constexpr Algorithm kReduceBetween = Algorithm::kBinomial;
+Algorithm bcast_between(int hosts, std::size_t bytes);
+Algorithm allreduce_between(std::size_t bytes, bool commutative);
+
 void barrier(Schedule& s);
 void bcast(Schedule& s, const DataView& data, int root);
 void gather(Schedule& s, const DataView* own, const Blocks& all, int root);

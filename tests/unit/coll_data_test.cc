@@ -107,8 +107,7 @@ void for_all(Collective collective, Body body) {
   Random random(static_cast<std::uint64_t>(collective));
   for (const Algorithm algorithm : selection_of(collective).algorithms) {
     if (algorithm == Algorithm::kShared) continue;  // Has no schedule.
-    // Below three, nobody shares one of several hosts.
-    for (int size = algorithm == Algorithm::kTwoLevel ? 3 : 1; size <= kSizes; ++size) {
+    for (int size = algorithm == Algorithm::kTwoLevel ? 2 : 1; size <= kSizes; ++size) {
       for (int repeat = 0; repeat < kRepeats; ++repeat) {
         SCOPED_TRACE(std::string(name_of(algorithm)) + " with " + std::to_string(size) +
                      " ranks, repeat " + std::to_string(repeat));

@@ -159,8 +159,7 @@ void for_all(Collective collective, Body body) {
     const auto& restricted = selection.commutative_only;
     const bool commutative =
         std::find(restricted.begin(), restricted.end(), algorithm) != restricted.end();
-    // Below three, nobody shares one of several hosts.
-    for (int size = algorithm == Algorithm::kTwoLevel ? 3 : 1; size <= kSizes; ++size) {
+    for (int size = algorithm == Algorithm::kTwoLevel ? 2 : 1; size <= kSizes; ++size) {
       for (int repeat = 0; repeat < kRepeats; ++repeat) {
         for (const Subject& subject : subjects()) {
           if (commutative && !subject.op.commutative()) continue;

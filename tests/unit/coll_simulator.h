@@ -230,11 +230,11 @@ class Simulator {
 };
 
 // Ranks of a simulation on hosts, as an algorithm in two levels wants them: host by host, one after
-// another on all hosts, or anyhow. Precondition: 3 ranks at least.
+// another on all hosts, or anyhow. Precondition: 2 ranks at least.
 inline void place_at_random(Simulator& simulator, test::Random& random, bool in_order) {
   std::vector<int> names(static_cast<std::size_t>(simulator.size()));
   do {
-    const int hosts = random.between(2, simulator.size() - 1);
+    const int hosts = random.between(2, simulator.size());
     for (std::size_t i = 0; i < names.size(); ++i) {
       names[i] = random.between(0, hosts - 1);
       if (hosts % 3 == 0) names[i] = static_cast<int>(i) % hosts;
