@@ -4,7 +4,7 @@
   nothing_left_test.py --mpiexec MPIEXEC --program ENDINGS
 
 The job's ranks talk to all others (so that there are connections), print their pids and wait for
-ever. Then one rank, several ranks or mpiexec itself get a signal, and the system is searched: for
+ever, or run collectives for ever. Then one rank, several ranks or mpiexec itself get a signal, and the system is searched: for
 processes that carry this job's mark in their environment (and with them any memfd they hold), and
 for new names in /dev/shm, in the temporary folder and among unix sockets.
 """
@@ -63,9 +63,9 @@ def names_in_the_system():
     return names
 
 
-def start(options, mark):
+def start(options, mark, doing):
     """The running job and the pids of its ranks."""
-    job = subprocess.Popen([options.mpiexec, "-n", str(RANKS), options.program, "hang"],
+    job = subprocess.Popen([options.mpiexec, "-n", str(RANKS), options.program, doing],
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            stdin=subprocess.DEVNULL, env={**os.environ, "TERN_TEST_MARK": mark},
                            start_new_session=True)
@@ -80,6 +80,11 @@ def start(options, mark):
 
 # name -> (what to do to the job, texts mpiexec must say if it lives to say anything)
 def kill_one(job, pids):
+    os.kill(random.choice(pids), signal.SIGKILL)
+
+
+def kill_one_in_collectives(job, pids):
+    time.sleep(random.random() / 2)
     os.kill(random.choice(pids), signal.SIGKILL)
 
 
@@ -109,7 +114,8 @@ def interrupt_twice(job, pids):
             pass
 
 
-CASES = [(kill_one, ["signal 9"]), (kill_all_but_one, ["signal 9"]), (crash_one, ["signal 11"]),
+CASES = [(kill_one, ["signal 9"]), *3 * [(kill_one_in_collectives, ["signal 9"])],
+         (kill_all_but_one, ["signal 9"]), (crash_one, ["signal 11"]),
          (kill_mpiexec, None), (terminate_mpiexec, []), (interrupt_twice, [])]
 
 
@@ -117,7 +123,8 @@ def run_case(options, action, texts):
     """Problems found, as sentences."""
     mark = f"tern-test-{uuid.uuid4().hex}"
     before = names_in_the_system()
-    job, pids = start(options, mark)
+    doing = "collectives" if action is kill_one_in_collectives else "hang"
+    job, pids = start(options, mark, doing)
     problems = []
     if options.tern and not memfds_of(pids):
         problems.append("no memfd was found while the job ran: this test looks at the wrong place")

@@ -28,6 +28,24 @@ void talk_to_all() {
   }
 }
 
+// Collectives of all kinds and sizes, one after another: some member is always in the middle of
+// one.
+void collectives_for_ever() {
+  constexpr int kCount = 40000;
+  static double in[kCount], out[kCount], all[64];
+  for (unsigned round = 0;; ++round) {
+    // 8 bytes and somewhat more, up to several pieces of what members share at a time.
+    const int count = 1 + static_cast<int>(round * 2654435761U % (round % 3 == 0 ? 10 : kCount));
+    const int root = static_cast<int>(round) % size;
+    MPI_Bcast(in, count, MPI_DOUBLE, root, MPI_COMM_WORLD);
+    MPI_Allreduce(in, out, count, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Reduce(in, out, count, MPI_DOUBLE, MPI_MAX, root, MPI_COMM_WORLD);
+    if (size <= 64) MPI_Allgather(in, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, MPI_COMM_WORLD);
+    MPI_Scan(in, out, count, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  }
+}
+
 void wait_for_ever() {
   int value = 0;
   MPI_Recv(&value, 1, MPI_INT, MPI_ANY_SOURCE, 99, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
@@ -86,10 +104,11 @@ int main(int argc, char** argv) {
     if (rank == size - 1) raise(SIGKILL);
     wait_for_ever();
   }
-  if (is("hang")) {  // Tells who it is, for a driver that kills.
+  if (is("hang") || is("collectives")) {  // Tells who it is, for a driver that kills.
     talk_to_all();
     std::printf("pid %d\n", static_cast<int>(getpid()));
     std::fflush(stdout);
+    if (is("collectives")) collectives_for_ever();
     wait_for_ever();
   }
   MPI_Finalize();
