@@ -21,13 +21,14 @@ struct Launcher {
 };
 
 constexpr const char* kUseMpiexec = "Start it with Tern's mpiexec instead";
-constexpr const char* kUsePmi2 =
-    "Start it with `srun --mpi=pmi2`, or with Tern's mpiexec inside the allocation";
+constexpr const char* kUseSrunMpi =
+    "Start it with `srun --mpi=pmi2` or `srun --mpi=pmix`, or with Tern's mpiexec inside the "
+    "allocation";
 
 // SLURM_STEP_NUM_TASKS and not SLURM_NTASKS: inside a batch script, outside any step, a program is
 // on its own however many tasks the allocation has.
 constexpr auto kLaunchers = std::to_array<Launcher>({
-    {"Slurm's srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", false, kUsePmi2},
+    {"Slurm's srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", false, kUseSrunMpi},
     {"Open MPI's mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", true, kUseMpiexec},
     {"MVAPICH's mpirun_rsh", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", true, kUseMpiexec},
     {"Cray's PALS", "PALS_RANKID", "PMI_SIZE", false, kUseMpiexec},

@@ -9,12 +9,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 
 #include "spawn/pmi1_line.h"
+#include "spawn/report.h"
 
 namespace tern::spawn {
 namespace {
@@ -47,27 +49,36 @@ bool is_own_address(const std::string& text) {
 
 std::string_view short_name(std::string_view name) { return name.substr(0, name.find('.')); }
 
+// What may stand in the name of a host, an address, and user@ before it. Others would be options or
+// more for the programs that the name is passed on to.
+bool is_name(std::string_view name) {
+  constexpr std::string_view kOthers = ".-_:@[]%";
+  if (name.empty() || name.size() > 255 || name.front() == '-' || name.front() == '.') return false;
+  return std::ranges::all_of(name, [&](unsigned char c) {
+    return std::isalnum(c) != 0 || kOthers.find(static_cast<char>(c)) != kOthers.npos;
+  });
+}
+
 // "host" or "host:slots" (a second colon means an address, not slots).
-Problem add_host(std::string_view entry, int& slots) {
-  int own_slots = 1;
+Problem add_host(std::string_view entry, HostList& list) {
+  int slots = 1;
   const std::size_t colon = entry.find(':');
   std::string_view name = entry;
+  bool sound = true;
   if (colon != std::string_view::npos && entry.find(':', colon + 1) == std::string_view::npos) {
-    const auto number = to_number(entry.substr(colon + 1));
-    if (!number || *number < 1 || *number > kSlotsMax) {
-      return Problem::usage(tern::format("'{}' should be HOST or HOST:SLOTS", entry));
-    }
-    own_slots = *number;
+    slots = to_number(entry.substr(colon + 1)).value_or(0);
+    sound = slots >= 1 && slots <= kSlotsMax;
     name = entry.substr(0, colon);
   }
-  if (!is_this_host(name)) {
-    return Problem::usage(tern::format(
-        "this mpiexec starts ranks on this machine ({}) only, and '{}' is another one. Use a "
-        "launcher that reaches it and speaks PMI-1, such as MPICH's mpiexec.hydra or srun "
-        "--mpi=pmi2",
-        host_name(), name));
+  if (!sound || !is_name(name)) {
+    return Problem::usage(tern::format("'{}' should be HOST or HOST:SLOTS", one_line(entry)));
   }
-  slots = std::min(kSlotsMax, slots + own_slots);
+  const auto known = std::ranges::find(list.hosts, name, &HostSlots::name);
+  if (known == list.hosts.end()) {
+    list.hosts.push_back({std::string(name), slots});
+  } else {
+    known->slots = std::min(kSlotsMax, known->slots + slots);
+  }
   return {};
 }
 
@@ -90,12 +101,22 @@ bool is_this_host(std::string_view name) {
   return is_own_address(std::string(name));
 }
 
-Problem read_host_list(std::string_view list, int& slots) {
+int HostList::slots() const {
+  long long all = 0;
+  for (const HostSlots& host : hosts) all += host.slots;
+  return static_cast<int>(std::min<long long>(all, kSlotsMax));
+}
+
+bool HostList::only_this_host() const {
+  return std::ranges::all_of(hosts, [](const HostSlots& host) { return is_this_host(host.name); });
+}
+
+Problem read_host_list(std::string_view list, HostList& hosts) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
     const std::string_view entry = list.substr(0, comma);
     if (!entry.empty()) {
-      if (Problem problem = add_host(entry, slots); problem.has()) return problem;
+      if (Problem problem = add_host(entry, hosts); problem.has()) return problem;
     }
     if (comma == std::string_view::npos) break;
     list.remove_prefix(comma + 1);
@@ -103,7 +124,7 @@ Problem read_host_list(std::string_view list, int& slots) {
   return {};
 }
 
-Problem read_host_file(const std::string& path, int& slots) {
+Problem read_host_file(const std::string& path, HostList& hosts) {
   std::ifstream file(path);
   if (!file) {
     return Problem::usage(
@@ -115,20 +136,26 @@ Problem read_host_file(const std::string& path, int& slots) {
     std::string host;
     if (!(words >> host)) continue;
     std::string word;
-    int line_slots = 0;
+    int slots = 0;
     while (words >> word) {
       if (word.starts_with("slots="))
-        line_slots = to_number(word.substr(6)).value_or(-1);
+        slots = to_number(word.substr(6)).value_or(-1);
       else if (!word.starts_with("max_slots=") && !word.starts_with("max-slots="))
-        line_slots = -1;
+        slots = -1;
     }
-    if (line_slots < 0 || line_slots > kSlotsMax) {
-      return Problem::usage(
-          tern::format("line {} of the host file '{}' should be HOST, HOST:SLOTS or HOST slots=N",
-                       number, path));
+    if (slots > 0) host = tern::format("{}:{}", host, slots);
+    if (slots < 0 || slots > kSlotsMax || add_host(host, hosts).has()) {
+      return Problem::usage(tern::format(
+          "line {} of the host file '{}' is '{}', and should be HOST, HOST:SLOTS or HOST slots=N",
+          number, path, one_line(std::string_view(line).substr(0, 80))));
     }
-    if (line_slots > 0) host = tern::format("{}:{}", host, line_slots);
-    if (Problem problem = add_host(host, slots); problem.has()) return problem;
+  }
+  if (file.bad()) {
+    return Problem::usage(
+        tern::format("cannot read the host file '{}': {}", path, std::strerror(errno)));
+  }
+  if (hosts.hosts.empty()) {
+    return Problem::usage(tern::format("the host file '{}' names no host", path));
   }
   return {};
 }

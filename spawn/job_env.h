@@ -34,4 +34,11 @@ inline constexpr char kConnections[] = "TERN_JOB_CONNECTIONS";  // File for --re
 inline constexpr char kTerminal[] = "TERN_JOB_STDERR_TTY";      // Set: stderr ends at a terminal.
 inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";   // Spawned jobs only.
 
+// For ranks that another launcher starts, on mpiexec's behalf or not.
+inline constexpr char kSeed[] = "TERN_JOB_SEED";  // 64 random bits that tell jobs apart.
+// Whose the launcher's variables are; set by that process itself, so those it starts see it.
+inline constexpr char kLaunchedAs[] = "TERN_JOB_LAUNCHED_AS";
+inline constexpr char kPmixRank[] = "PMIX_RANK";
+inline constexpr char kPmixNamespace[] = "PMIX_NAMESPACE";
+
 }  // namespace tern::spawn::env

@@ -8,6 +8,8 @@
 
 #include "core/format.h"
 #include "spawn/connections_picture.h"
+#include "spawn/engine.h"
+#include "spawn/handover.h"
 #include "spawn/job.h"
 #include "spawn/options.h"
 #include "spawn/prepare.h"
@@ -39,6 +41,16 @@ void say_what_has_no_effect(const Words& options) {
   if (!names.empty()) remark(tern::format("without effect here: {}", names));
 }
 
+JobEnd run_here(const JobPlan& plan) {
+  PreparedJob prepared;
+  if (const Problem wrong = prepare(plan, environ, prepared); wrong.has()) return {stop(wrong), 0};
+  if (plan.display_allocation) print(describe_allocation(plan, prepared));
+  if (plan.display_map) print(describe_map(prepared));
+  Job job(plan, prepared);
+  const int code = job.run();
+  return {code, job.ended_by_signal()};
+}
+
 int run(const Words& words) {
   JobPlan plan;
   std::string show;
@@ -52,28 +64,18 @@ int run(const Words& words) {
   say_what_has_no_effect(plan.without_effect);
   ConnectionsPicture picture;
   if (const Problem wrong = picture.begin(plan); wrong.has()) return stop(wrong);
-  PreparedJob prepared;
-  if (const Problem wrong = prepare(plan, environ, prepared); wrong.has()) return stop(wrong);
-  if (plan.display_allocation) print(describe_allocation(plan, prepared));
-  if (plan.display_map) print(describe_map(prepared));
-
-  int code = 0;
-  int signal_number = 0;
-  {
-    Job job(plan, prepared);
-    code = job.run();
-    signal_number = job.ended_by_signal();
-  }
+  const bool handed = needs_engine(plan, [](const char* name) { return std::getenv(name); });
+  const JobEnd job = handed ? hand_over(plan, environ) : run_here(plan);
   if (const Problem undrawn = picture.finish(); undrawn.has()) say(undrawn.text);
-  if (signal_number != 0 && signal_number != SIGQUIT) {
-    ::signal(signal_number, SIG_DFL);
+  if (job.ended_by_signal != 0 && job.ended_by_signal != SIGQUIT) {
+    ::signal(job.ended_by_signal, SIG_DFL);
     sigset_t one;
     ::sigemptyset(&one);
-    ::sigaddset(&one, signal_number);
+    ::sigaddset(&one, job.ended_by_signal);
     ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
-    ::raise(signal_number);
+    ::raise(job.ended_by_signal);
   }
-  return code;
+  return job.code;
 }
 
 }  // namespace

@@ -14,9 +14,8 @@ namespace {
 
 constexpr const char* kIntroduction =
     "Usage: mpiexec [OPTIONS] PROGRAM [ARGUMENTS] [: [OPTIONS] PROGRAM [ARGUMENTS]]...\n"
-    "Starts the ranks of an MPI program on this machine. Long options may be written with one "
-    "dash\n"
-    "or two: -np 4, --np 4, --np=4.\n";
+    "Starts the ranks of an MPI program, here or on the hosts that are named. Long options may be\n"
+    "written with one dash or two: -np 4, --np 4, --np=4.\n";
 
 constexpr const char* kFooter =
     "Examples:\n"
@@ -101,15 +100,21 @@ class Table {
     text("-n,--np,-c", raw_.count, "N",
          "Number of ranks (default: one per core, or the hosts' slots)");
     text("-N,--ppn,--perhost,--npernode,--ntasks-per-node", raw_.per_host, "N",
-         "Number of ranks per host: here the number of ranks, unless -n says it");
+         "Number of ranks per host");
     text("--usize", raw_.universe, "N", "MPI_UNIVERSE_SIZE (default: the CPUs of this job)");
     text("--soft", raw_.soft, "LIST",
          "Numbers of ranks that would do as well; the largest is used");
     text("--arch", raw_.arch, "NAME", "Refuse to run on another architecture than this");
     list("-H,--host,--hosts", raw_.hosts, "HOST[:SLOTS],...",
-         "Hosts to run on: this one only, under any of its names");
+         "Hosts to run on (default: this one; in a Slurm allocation its own)");
     list("-f,--hostfile,--machinefile,--default-hostfile", raw_.host_files, "FILE",
-         "The same from a file");
+         "The same from a file with lines HOST, HOST:SLOTS or HOST slots=N");
+    text(
+        "--launcher,--bootstrap", raw_.launcher, "NAME",
+        "Who starts ranks on other hosts: srun, prrte, openmpi, hydra (default: the first of these "
+        "that is there), fork: only this host");
+    text("--launcher-agent,--launcher-exec,--bootstrap-exec", raw_.launcher_agent, "PROGRAM",
+         "What that launcher reaches other hosts with (default: ssh)");
   }
 
   void add_programs() {
@@ -158,10 +163,10 @@ class Table {
     text("--bind-to", raw_.bind_to, "OBJECT",
          "none, hwthread, core, l1cache, l2cache, l3cache, numa, socket (default: ranks share the "
          "cores out evenly, and are not bound when there are more ranks than cores)");
-    text(
-        "--map-by", raw_.map_by, "OBJECT[:MODIFIER]...",
-        "slot, hwthread, core, l3cache, numa, socket, ppr:N:OBJECT; modifiers PE=N, OVERSUBSCRIBE, "
-        "NOOVERSUBSCRIBE, HWTCPUS");
+    text("--map-by", raw_.map_by, "OBJECT[:MODIFIER]...",
+         "slot, node, hwthread, core, l3cache, numa, socket, ppr:N:OBJECT; modifiers PE=N, "
+         "OVERSUBSCRIBE, "
+         "NOOVERSUBSCRIBE, HWTCPUS");
     text("--rank-by", raw_.rank_by, "OBJECT", "Number the ranks round these objects");
     text("--cpu-set,--cpu-list", raw_.cpu_set, "LIST", "Use only these CPUs, such as 0,2-5");
     text("--cpus-per-rank,--cpus-per-proc", raw_.cores_per_rank, "N", "Cores per rank, as PE=N");
@@ -191,10 +196,9 @@ class Table {
     bool& ignored = nothing_;
     group_ = "";
     flag("--allow-run-as-root", ignored, "");
-    for (const char* name :
-         {"--launcher", "--launcher-exec", "--bootstrap", "--bootstrap-exec", "--iface", "--rmk",
-          "--nameserver", "--prefix", "--localhost", "--demux", "--topolib", "--membind", "--file",
-          "--personality", "--order-nodes", "--mca", "--gmca", "--prtemca", "--pmixmca"}) {
+    for (const char* name : {"--iface", "--rmk", "--nameserver", "--prefix", "--localhost",
+                             "--demux", "--topolib", "--membind", "--file", "--personality",
+                             "--order-nodes", "--mca", "--gmca", "--prtemca", "--pmixmca"}) {
       const int values = std::string_view(name).ends_with("mca") ? 2 : 1;
       app_.add_option_function<Words>(
               name,

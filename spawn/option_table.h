@@ -15,6 +15,7 @@ struct RawOptions {
   // Processes.
   std::string count, per_host, universe, soft, arch;
   Words hosts, host_files;
+  std::string launcher, launcher_agent;
   // Program.
   std::string directory, path, config_file, errhandler;
   // Environment.

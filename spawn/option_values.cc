@@ -137,6 +137,25 @@ Problem read_rank_by(std::string_view text, PlacementWish& wish) {
   return not_understood("--rank-by", text, tern::format("slot, node, fill, span, {}", kObjects));
 }
 
+bool says_round_hosts(std::string_view text) {
+  return is_one_of(lower_case(text.substr(0, text.find(':'))), {"node", "machine", "span"});
+}
+
+Problem read_launcher(std::string_view text, JobPlan& plan) {
+  const std::string name = lower_case(text);
+  if (is_one_of(name, {"ssh", "rsh"})) {
+    plan.launcher_agent = name;
+  } else if (name == "slurm") {
+    plan.launcher = "srun";
+  } else if (is_one_of(name, {"srun", "prrte", "openmpi", "hydra", "fork"})) {
+    plan.launcher = name;
+  } else if (name != "auto") {
+    return not_understood("--launcher", text,
+                          "srun, prrte, openmpi, hydra, fork (only this host), ssh, rsh or auto");
+  }
+  return {};
+}
+
 Problem read_timeout(std::string_view option, std::string_view text,
                      std::chrono::milliseconds& timeout) {
   double seconds = 0;

@@ -19,6 +19,11 @@ Problem read_count(std::string_view option, std::string_view text, int least, in
 Problem read_bind_to(std::string_view text, PlacementWish& wish);
 Problem read_map_by(std::string_view text, PlacementWish& wish);
 Problem read_rank_by(std::string_view text, PlacementWish& wish);
+// Whether --map-by or --rank-by goes round the hosts.
+bool says_round_hosts(std::string_view text);
+
+// --launcher: one of Tern's names for launchers, or Hydra's word for what reaches other hosts.
+Problem read_launcher(std::string_view text, JobPlan& plan);
 
 // -timeout: seconds, also with a fraction.
 Problem read_timeout(std::string_view option, std::string_view text,

@@ -86,9 +86,8 @@ Problem read_app(const RawOptions& raw, AppPlan& app) {
       .when_given(raw.soft, [&](auto& text) { return read_soft(text, soft); })
       .when_given(raw.arch, check_architecture);
   if (app.count == 0) app.count = soft;
-  int per_host = 0;
-  steps.when_given(raw.per_host, [&](auto& text) { return read_count("-N", text, 1, per_host); });
-  if (app.count == 0) app.count = per_host;
+  steps.when_given(raw.per_host,
+                   [&](auto& text) { return read_count("-N", text, 1, app.per_host); });
   return steps.problem();
 }
 
@@ -152,11 +151,13 @@ Problem read_job(const RawOptions& raw, JobPlan& plan, EnvironmentWish& environm
     }
   }
   if (!raw.errhandler.empty()) plan.initial_errhandler = raw.errhandler;
+  plan.round_hosts |= says_round_hosts(raw.map_by) || says_round_hosts(raw.rank_by);
   Steps steps;
   steps.for_each(raw.exports, [&](auto& text) { return read_exports(text, environment); })
-      .for_each(raw.hosts, [&](auto& text) { return read_host_list(text, plan.slots); })
-      .for_each(raw.host_files, [&](auto& text) { return read_host_file(text, plan.slots); })
+      .for_each(raw.hosts, [&](auto& text) { return read_host_list(text, plan.hosts); })
+      .for_each(raw.host_files, [&](auto& text) { return read_host_file(text, plan.hosts); })
       .when_given(raw.errhandler, check_errhandler)
+      .when_given(raw.launcher, [&](auto& text) { return read_launcher(text, plan); })
       .when_given(raw.timeout,
                   [&](auto& text) { return read_timeout("-timeout", text, plan.timeout); });
   // MPICH also has the words SYSTEM and INFINITE, which say no more than the default.
@@ -165,6 +166,7 @@ Problem read_job(const RawOptions& raw, JobPlan& plan, EnvironmentWish& environm
                      [&](auto& text) { return read_count("-usize", text, 1, plan.universe_size); });
   }
   if (Problem problem = steps.problem(); problem.has()) return problem;
+  if (!raw.launcher_agent.empty()) plan.launcher_agent = raw.launcher_agent;
   if (Problem problem = read_placement(raw, plan.placement); problem.has()) return problem;
   return read_streams(raw, plan);
 }
@@ -197,6 +199,7 @@ class Reader {
 
   // What is common to all programs goes before what each says itself.
   void finish() {
+    plan_.common_environment = environment_;
     for (AppPlan& app : plan_.apps) {
       EnvironmentWish own = std::exchange(app.environment, environment_);
       app.environment.inherit_none |= own.inherit_none;

@@ -1,6 +1,6 @@
 // spawn/options.h - mpiexec's command line: what it can say, and what it means.
 //
-// Understands the options of both MPICH and Open MPI where they make sense on one machine; those of
+// Understands the options of both MPICH and Open MPI where they make sense; those of
 // no effect here are accepted and named once. CLI11 does parsing and help on words that arguments.h
 // has prepared.
 // Failure: a Problem with one sentence, whatever the input.
@@ -11,6 +11,7 @@
 
 #include "spawn/arguments.h"
 #include "spawn/environment.h"
+#include "spawn/hosts.h"
 #include "spawn/output_relay.h"
 #include "spawn/placement.h"
 #include "spawn/problem.h"
@@ -19,7 +20,8 @@ namespace tern::spawn {
 
 // One program of the job and how many ranks run it.
 struct AppPlan {
-  int count = 0;  // 0: not said; as many as there are slots or cores.
+  int count = 0;     // 0: not said; as many as there are slots or cores.
+  int per_host = 0;  // -N; 0: not said.
   std::string directory;
   std::string path;  // -path: searched before $PATH.
   Words command;
@@ -36,7 +38,11 @@ struct JobPlan {
   int stdin_rank = 0;
   std::chrono::milliseconds timeout{0};  // 0: none.
   int universe_size = 0;                 // 0: not said.
-  int slots = 0;                         // Of the host options; 0: not said.
+  HostList hosts;
+  bool round_hosts = false;            // --map-by node: one rank per host in turn.
+  std::string launcher;                // --launcher; empty: chosen by itself.
+  std::string launcher_agent;          // What reaches other hosts; empty: ssh.
+  EnvironmentWish common_environment;  // Part of each app's, too.
   std::string initial_errhandler;
   bool verbose = false;
   bool quiet = false;

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "spawn/foreign_job.h"
 #include "spawn/job_env.h"
 #include "spawn/pmi1_client.h"
 
@@ -25,13 +26,6 @@ std::optional<int> number_variable(const char* name) {
 std::string text_variable(const char* name) {
   const char* text = std::getenv(name);
   return text == nullptr ? std::string() : text;
-}
-
-// FNV-1a. Only to get the same 64 bits in all ranks out of the launcher's name for the job.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t value = 0xcbf29ce484222325ULL;
-  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return value;
 }
 
 int connect_to(std::string_view host_port) {
@@ -164,7 +158,7 @@ std::string Pmi1Client::read_foreign_facts() {
     return "the launcher did not tell the name of the job (PMI-1 get_my_kvsname)";
   }
   info_.kvs_name = std::string(field(answer, "kvsname").value_or(""));
-  info_.job_id = hash(info_.kvs_name);
+  info_.job_id = foreign_job_id(info_.kvs_name);
   if (call("cmd=get_appnum\n", "appnum", answer, kAnswerTimeout)) {
     info_.appnum = number_field(answer, "appnum").value_or(-1);
   }
@@ -176,6 +170,8 @@ std::string Pmi1Client::read_foreign_facts() {
     info_.hosts = parse_process_mapping(field(answer, "value").value_or(""));
   }
   if (lost_) return "the launcher ended while this process was connecting to it";
+  take_handed_facts(info_);
+  end_with_launcher();
   place_on_host(std::getenv("MPI_LOCALRANKID"), std::getenv("MPI_LOCALNRANKS"));
   return {};
 }

@@ -24,14 +24,6 @@ constexpr rlim_t kDescriptorsPerRank = 4;
 constexpr rlim_t kDescriptorsBesides = 64;
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 
-std::uint64_t random_id() {
-  std::uint64_t id = 0;
-  if (::getrandom(&id, sizeof id, 0) == sizeof id) return id;
-  // A sandbox without the call: still different between two jobs of one machine.
-  return (static_cast<std::uint64_t>(::getpid()) << 40) ^
-         static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-}
-
 Problem check_limits(long long ranks) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return {};
@@ -48,7 +40,7 @@ Problem check_limits(long long ranks) {
 Problem count_ranks(const JobPlan& plan, Machine& machine, std::vector<int>& counts) {
   long long total = 0;
   for (const AppPlan& app : plan.apps) {
-    int count = app.count > 0 ? app.count : plan.slots;
+    int count = app.count > 0 ? app.count : app.per_host > 0 ? app.per_host : plan.hosts.slots();
     if (count == 0) {
       if (machine.cpus.empty()) {
         if (Problem problem = read_machine(allowed_cpus(), machine); problem.has()) return problem;
@@ -121,6 +113,14 @@ std::string describe_cpus(const CpuSet& cpus) {
 
 }  // namespace
 
+std::uint64_t random_id() {
+  std::uint64_t id = 0;
+  if (::getrandom(&id, sizeof id, 0) == sizeof id) return id;
+  // A sandbox without the call: still different between two jobs of one machine.
+  return (static_cast<std::uint64_t>(::getpid()) << 40) ^
+         static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+}
+
 Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job) {
   Machine machine;
   std::vector<int> counts;
@@ -134,7 +134,8 @@ Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job)
   facts.job_id = random_id();
   facts.kvs_name = tern::format("kvs_tern_{}_{:016x}", ::getpid(), facts.job_id);
   facts.initial_errhandler = plan.initial_errhandler;
-  const int slots = plan.slots > 0 ? plan.slots : static_cast<int>(allowed_cpus().size());
+  const int slots =
+      plan.hosts.slots() > 0 ? plan.hosts.slots() : static_cast<int>(allowed_cpus().size());
   facts.universe_size = plan.universe_size > 0 ? plan.universe_size : std::max(facts.size, slots);
 
   std::vector<std::string> missing;
@@ -158,7 +159,8 @@ Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job)
 }
 
 std::string describe_allocation(const JobPlan& plan, const PreparedJob& job) {
-  const auto slots = plan.slots > 0 ? static_cast<std::size_t>(plan.slots) : allowed_cpus().size();
+  const auto slots =
+      plan.hosts.slots() > 0 ? static_cast<std::size_t>(plan.hosts.slots()) : allowed_cpus().size();
   return tern::format("Allocation: host {}, {} slots, {} ranks{}\n", host_name(), slots,
                       job.facts.size,
                       static_cast<std::size_t>(job.facts.size) > slots ? " (oversubscribed)" : "");

@@ -3,6 +3,7 @@
 // Everything that can be found wrong before the first process is started is found here: programs,
 // directories, numbers, CPUs, limits. Failure: a Problem; nothing was started.
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct PreparedJob {
   std::vector<CpuSet> cpus;     // By rank; empty: not bound.
   bool must_bind = false;       // The user asked for it.
 };
+
+// Tells jobs apart.
+std::uint64_t random_id();
 
 Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job);
 

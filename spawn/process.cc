@@ -43,11 +43,11 @@ struct Prepared {
 // name of the step that failed, with errno.
 const char* become_rank(const Prepared& prepared) {
   const ProcessStart& start = prepared.start;
-  ::setpgid(0, 0);
+  if (!start.is_launcher) ::setpgid(0, 0);
   if (start.group != nullptr) *start.group = ::getpid();
   // Ended by the kernel when mpiexec dies, even of SIGKILL; the check closes the gap before this
   // line.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_PDEATHSIG, start.is_launcher ? SIGTERM : SIGKILL);
   if (::getppid() != prepared.parent) return "outlive mpiexec";
   if (!put_at(start.input, 0) || !put_at(start.output, 1) || !put_at(start.error, 2)) {
     return "connect its standard streams";

@@ -30,6 +30,9 @@ struct ProcessStart {
   volatile pid_t* group = nullptr;  // Where the child notes its process group (guard.h).
   const Signals* signals = nullptr;
   const rlimit* files = nullptr;  // RLIMIT_NOFILE to give back; nullptr: as it is.
+  // A launcher, not a rank: it stays in mpiexec's process group, so that it may read from the
+  // terminal and hears Ctrl-C, and is asked to end (SIGTERM) when mpiexec dies.
+  bool is_launcher = false;
 };
 
 // The step that fails when the program file is at fault.

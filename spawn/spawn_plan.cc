@@ -111,10 +111,10 @@ class KeyReader {
     switch (id) {
       case Id::kHost:
       case Id::kAddHost:
-        return read_host_list(value, job.slots);
+        return read_host_list(value, job.hosts);
       case Id::kHostFile:
       case Id::kAddHostFile:
-        return read_host_file(absolute(value, request_.directory), job.slots);
+        return read_host_file(absolute(value, request_.directory), job.hosts);
       case Id::kMapBy:
         return read_map_by(value, job.placement);
       case Id::kRankBy:

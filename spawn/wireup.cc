@@ -2,14 +2,17 @@
 #include "spawn/wireup.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <utility>
 
+#include "spawn/foreign_job.h"
 #include "spawn/foreign_launcher.h"
 #include "spawn/job_env.h"
 #include "spawn/launcher_contact.h"
 #include "spawn/pmi1_client.h"
+#include "spawn/pmix_client.h"
 
 namespace tern::spawn {
 namespace {
@@ -107,13 +110,24 @@ std::vector<HostBlock> parse_process_mapping(std::string_view text) {
   return blocks;
 }
 
-std::unique_ptr<WireUp> make_wireup(std::string& error) {
-  const char* fd = std::getenv(env::kPmiFd);
-  const char* port = std::getenv(env::kPmiPort);
-  if (fd == nullptr && port == nullptr) {
-    error = foreign_launcher_problem([](const char* name) { return std::getenv(name); });
-    return error.empty() ? std::make_unique<Singleton>() : nullptr;
-  }
+namespace {
+
+// The launcher's name for this process; empty when no PMIx launcher started it.
+std::string pmix_identity() {
+  const char* const space = std::getenv(env::kPmixNamespace);
+  const char* const rank = std::getenv(env::kPmixRank);
+  return space == nullptr || rank == nullptr ? std::string() : std::string(space) + "." + rank;
+}
+
+std::unique_ptr<WireUp> make_pmix(const std::string& identity, std::string& error) {
+  PmixLibrary library;
+  if (!library.load(error)) return nullptr;
+  auto client = PmixClient::connect(library, error);
+  if (client != nullptr) claim_launcher_variables(identity);
+  return client;
+}
+
+std::unique_ptr<WireUp> make_pmi1(const char* fd, const char* port, std::string& error) {
   const char* id = std::getenv(env::kPmiId);
   std::unique_ptr<Pmi1Client> client =
       fd != nullptr ? Pmi1Client::from_descriptor(to_number(fd).value_or(-1), error)
@@ -123,8 +137,31 @@ std::unique_ptr<WireUp> make_wireup(std::string& error) {
   // process starts must neither look for the socket nor take itself for a lost task.
   ::unsetenv(env::kPmiFd);
   ::unsetenv(env::kPmiPort);
-  ::setenv(env::kJobId, "inherited", 0);
+  claim_launcher_variables(pmix_identity());
   return client;
+}
+
+bool is_socket(int fd) {
+  struct stat status;
+  return fd >= 0 && ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+}  // namespace
+
+std::unique_ptr<WireUp> make_wireup(std::string& error) {
+  const char* const fd = std::getenv(env::kPmiFd);
+  const char* const port = std::getenv(env::kPmiPort);
+  const std::string pmix = pmix_identity();
+  const bool is_pmix = !pmix.empty() && !is_inherited(pmix);
+  // A launcher inside another one leaves the other's variables in place. A socket that is open has
+  // been handed to this process on purpose; one that is not may be the outer launcher's.
+  if (fd != nullptr && (!is_pmix || is_socket(to_number(fd).value_or(-1)))) {
+    return make_pmi1(fd, port, error);
+  }
+  if (is_pmix) return make_pmix(pmix, error);
+  if (port != nullptr) return make_pmi1(fd, port, error);
+  error = foreign_launcher_problem([](const char* name) { return std::getenv(name); });
+  return error.empty() ? std::make_unique<Singleton>() : nullptr;
 }
 
 }  // namespace tern::spawn

@@ -50,15 +50,15 @@ TEST(Options, NumberOfRanksInAllSpellings) {
                                                {"-np", "3", "a"},
                                                {"--np=3", "a"},
                                                {"-c", "3", "a"},
-                                               {"-N", "3", "a"},
-                                               {"-ppn", "3", "a"},
-                                               {"--npernode", "3", "a"},
                                                {"-n3", "a"},
                                                {"-n", "3", "-ppn", "1", "a"},
                                                {"-soft", "1:4:2,2", "a"}}) {
     EXPECT_EQ(good(words).apps.at(0).count, 3) << testing::PrintToString(words);
   }
-  EXPECT_EQ(good({"--pernode", "a"}).apps.at(0).count, 1);
+  for (const char* option : {"-N", "-ppn", "--npernode"}) {
+    EXPECT_EQ(good({option, "3", "a"}).apps.at(0).per_host, 3) << option;
+  }
+  EXPECT_EQ(good({"--pernode", "a"}).apps.at(0).per_host, 1);
   EXPECT_EQ(good({"a"}).apps.at(0).count, 0);
 }
 
@@ -188,14 +188,24 @@ TEST(Options, BindingAndMapping) {
   }
 }
 
-TEST(Options, HostsAreThisOneOrARefusal) {
+TEST(Options, Hosts) {
   const std::string own = host_name();
-  EXPECT_EQ(good({"-host", "localhost:3," + own, "a"}).slots, 4);
-  EXPECT_EQ(good({"-H", "127.0.0.1", "-hosts", "::1", "a"}).slots, 2);
-  EXPECT_THAT(bad({"-host", "surely-elsewhere", "a"}),
-              AllOf(HasSubstr("surely-elsewhere"), HasSubstr("mpiexec.hydra")));
+  EXPECT_EQ(good({"-host", "localhost:3," + own, "a"}).hosts.slots(), 4);
+  EXPECT_EQ(good({"-H", "127.0.0.1", "-hosts", "::1", "a"}).hosts.slots(), 2);
+  EXPECT_TRUE(good({"-H", "localhost:3," + own, "a"}).hosts.only_this_host());
+  EXPECT_FALSE(good({"-H", "localhost,surely-elsewhere:2", "a"}).hosts.only_this_host());
   EXPECT_THAT(bad({"-host", "localhost:0", "a"}), HasSubstr("SLOTS"));
   EXPECT_THAT(bad({"-f", "/nonexistent/hosts", "a"}), HasSubstr("/nonexistent/hosts"));
+}
+
+TEST(Options, Launchers) {
+  EXPECT_EQ(good({"-launcher", "slurm", "a"}).launcher, "srun");
+  EXPECT_EQ(good({"--launcher", "openmpi", "a"}).launcher, "openmpi");
+  EXPECT_EQ(good({"-launcher", "ssh", "a"}).launcher_agent, "ssh");
+  EXPECT_EQ(good({"-launcher", "ssh", "-launcher-exec", "reach", "a"}).launcher_agent, "reach");
+  EXPECT_TRUE(good({"--map-by", "node", "a"}).round_hosts);
+  EXPECT_FALSE(good({"--map-by", "core", "a"}).round_hosts);
+  EXPECT_THAT(bad({"--launcher", "rocket", "a"}), HasSubstr("hydra"));
 }
 
 TEST(Options, TimeLimits) {
@@ -210,10 +220,9 @@ TEST(Options, TimeLimits) {
 }
 
 TEST(Options, OtherLaunchersOptionsAreAcceptedAndNamed) {
-  const JobPlan plan = good({"--allow-run-as-root", "--mca", "btl", "^openib", "-launcher", "fork",
+  const JobPlan plan = good({"--allow-run-as-root", "--mca", "btl", "^openib", "-iface", "eth0",
                              "--mca", "pml", "ob1", "a"});
-  EXPECT_THAT(plan.without_effect,
-              UnorderedElementsAre("--mca btl", "--mca pml", "--launcher fork"));
+  EXPECT_THAT(plan.without_effect, UnorderedElementsAre("--mca btl", "--mca pml", "--iface eth0"));
 }
 
 TEST(Options, WhatIsMissingIsSaid) {

@@ -100,7 +100,10 @@ class BadInput(MpiexecTest):
         self.expect_one_line(2, contains=["no program"])
         self.expect_one_line(2, "-n", 2, contains=["no program"])
         self.expect_one_line(2, "-n", 1, "true", ":", contains=["no program"])
-        self.expect_one_line(2, "-host", "surely-elsewhere", "true", contains=["surely-elsewhere", "hydra"])
+        self.expect_one_line(2, "-host", "surely-elsewhere", "--launcher", "fork", "true", contains=["surely-elsewhere"])
+        self.expect_one_line(127, "-host", "surely-elsewhere", "true", env={"PATH": "/nonexistent"},
+                             contains=["surely-elsewhere", "install"])
+        self.expect_one_line(127, "--launcher", "hydra", "true", env={"PATH": "/nonexistent"}, contains=["mpich"])
         self.expect_one_line(2, "--stdin", 3, "-n", 2, "true", contains=["rank 3"])
         self.expect_one_line(2, "-configfile", "/nonexistent", contains=["/nonexistent"])
         self.expect_one_line(2, "--cpu-set", "9999", "-n", 1, "true", contains=["9999"])

@@ -100,23 +100,35 @@ class HostFile : public testing::Test {
   void TearDown() override { std::filesystem::remove(path_); }
   Problem read(const std::string& text) {
     std::ofstream(path_) << text;
-    slots_ = 0;
-    return read_host_file(path_, slots_);
+    hosts_ = {};
+    return read_host_file(path_, hosts_);
   }
   const std::string path_ = testing::TempDir() + "/tern_hosts_" + std::to_string(::getpid());
-  int slots_ = 0;
+  HostList hosts_;
 };
 
 TEST_F(HostFile, CountsSlotsInBothStyles) {
   EXPECT_EQ(read("# all\nlocalhost\n\nlocalhost:3\nlocalhost slots=4 max_slots=8 # more\n").text,
             "");
-  EXPECT_EQ(slots_, 8);
+  EXPECT_EQ(hosts_.slots(), 8);
+  EXPECT_EQ(read("h1 slots=2\nh2:3\nh1\nroot@h3.example\n").text, "");
+  ASSERT_EQ(hosts_.hosts.size(), 3U);
+  EXPECT_EQ(hosts_.hosts[0].name, "h1");
+  EXPECT_EQ(hosts_.hosts[0].slots, 3);
+  EXPECT_EQ(hosts_.hosts[1].slots, 3);
+  EXPECT_FALSE(hosts_.only_this_host());
 }
 
 TEST_F(HostFile, RefusesWhatItDoesNotUnderstand) {
   EXPECT_THAT(read("localhost\nlocalhost slots=x\n").text, HasSubstr("line 2"));
   EXPECT_THAT(read("localhost cores 4\n").text, HasSubstr("line 1"));
-  EXPECT_THAT(read("surely-elsewhere slots=2\n").text, HasSubstr("surely-elsewhere"));
+  EXPECT_THAT(read("# none\n").text, HasSubstr("names no host"));
+  // What a launcher could take for an option or a command, and what is no text at all.
+  for (const char* line : {"-oProxyCommand=x", "h1;reboot", "h1:0", "h1:x", "h1,h2",
+                           "\x7f"
+                           "ELF\x01"}) {
+    EXPECT_THAT(read("localhost\n" + std::string(line) + "\n").text, HasSubstr("line 2")) << line;
+  }
 }
 
 class Environment : public testing::Test {

@@ -1,0 +1,160 @@
+// spawn/engine.cc - see engine.h.
+#include "spawn/engine.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "core/format.h"
+#include "spawn/option_values.h"
+#include "spawn/pmi1_line.h"
+
+namespace tern::spawn {
+namespace {
+
+struct Kind {
+  Engine engine;
+  std::string_view name;
+  std::vector<const char*> programs;
+  const char* package;  // Of Debian.
+};
+
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all = {
+      {Engine::kSlurm, "srun", {"srun"}, "slurm-client"},
+      {Engine::kPrrte, "prrte", {"prterun"}, "prrte"},
+      {Engine::kOpenMpi, "openmpi", {"mpirun.openmpi", "orterun"}, "openmpi-bin"},
+      {Engine::kHydra, "hydra", {"mpiexec.hydra", "mpiexec.mpich"}, "mpich"},
+  };
+  return all;
+}
+
+bool is_program(const std::string& file) {
+  struct stat status;
+  return ::stat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::access(file.c_str(), X_OK) == 0;
+}
+
+// Every Tern installation has links of others' names to a file called mpiexec.
+bool is_tern(const std::string& file) {
+  std::error_code failed;
+  const auto resolved = std::filesystem::canonical(file, failed);
+  return failed || resolved.filename() == "mpiexec";
+}
+
+std::string search(const std::vector<std::string>& directories, const char* program) {
+  for (const std::string& directory : directories) {
+    const std::string file = directory + "/" + program;
+    if (is_program(file) && !is_tern(file)) return file;
+  }
+  return {};
+}
+
+std::string text(const VariableLookup& lookup, const char* name) {
+  const char* const value = lookup(name);
+  return value == nullptr ? std::string() : value;
+}
+
+bool in_allocation(const VariableLookup& lookup) { return !text(lookup, "SLURM_JOB_ID").empty(); }
+
+std::string other_hosts(const HostList& list) {
+  std::string names;
+  for (const HostSlots& host : list.hosts) {
+    if (is_this_host(host.name)) continue;
+    if (names.size() > 60) return names + ", ...";
+    names += (names.empty() ? "" : ", ") + host.name;
+  }
+  return names;
+}
+
+// Who wants the ranks to be started by another launcher.
+std::string reason(const JobPlan& plan) {
+  const std::string others = other_hosts(plan.hosts);
+  return others.empty() ? tern::format("--launcher {} is asked for", plan.launcher)
+                        : tern::format("the ranks are to run on other hosts ({})", others);
+}
+
+// Whether the launcher's way to other hosts is there.
+Problem check_agent(const JobPlan& plan, const std::vector<std::string>& directories) {
+  if (!plan.launcher_agent.empty()) {
+    const std::string program = plan.launcher_agent.substr(0, plan.launcher_agent.find(' '));
+    const bool there = program.find('/') == program.npos
+                           ? !search(directories, program.c_str()).empty()
+                           : is_program(program);
+    if (there) return {};
+    return Problem::usage(tern::format(
+        "--launcher-agent names '{}', which is no program that can be run here", program));
+  }
+  if (!search(directories, "ssh").empty() || !search(directories, "rsh").empty()) return {};
+  return {tern::format("{}, and there is no ssh here to reach them with; install it (Debian: "
+                       "openssh-client), or name another program with --launcher-agent",
+                       reason(plan)),
+          ExitCode::kNotFound};
+}
+
+}  // namespace
+
+std::string_view engine_name(Engine engine) {
+  return std::ranges::find(kinds(), engine, &Kind::engine)->name;
+}
+
+std::vector<FoundEngine> find_engines(std::string_view path) {
+  const auto directories = split_at(path, ':');
+  std::vector<FoundEngine> found;
+  for (const Kind& kind : kinds()) {
+    for (const char* program : kind.programs) {
+      std::string file = search(directories, program);
+      if (file.empty()) continue;
+      found.push_back({kind.engine, std::move(file)});
+      break;
+    }
+  }
+  return found;
+}
+
+bool needs_engine(const JobPlan& plan, const VariableLookup& lookup) {
+  if (plan.launcher == "fork") return !plan.hosts.only_this_host();
+  if (!plan.launcher.empty() || !plan.hosts.only_this_host()) return true;
+  // A step of srun's is a place that was chosen; inside one, mpiexec stays there.
+  return plan.hosts.hosts.empty() && in_allocation(lookup) &&
+         text(lookup, "SLURM_STEP_ID").empty() &&
+         to_number(text(lookup, "SLURM_JOB_NUM_NODES")).value_or(1) > 1;
+}
+
+Problem choose_engine(const JobPlan& plan, const VariableLookup& lookup, FoundEngine& chosen) {
+  if (plan.launcher == "fork") {
+    return Problem::usage(tern::format(
+        "--launcher fork starts ranks on this host ({}) only, and the hosts named include {}",
+        host_name(), other_hosts(plan.hosts)));
+  }
+  const std::string path = text(lookup, "PATH");
+  const auto directories = split_at(path, ':');
+  const auto found = find_engines(path);
+  for (const FoundEngine& engine : found) {
+    const bool is_slurm = engine.engine == Engine::kSlurm;
+    const bool fits = plan.launcher.empty() ? !is_slurm || in_allocation(lookup)
+                                            : plan.launcher == engine_name(engine.engine);
+    if (!fits) continue;
+    chosen = engine;
+    // In an allocation the others start their daemons through Slurm, too.
+    if (is_slurm || in_allocation(lookup) || plan.hosts.only_this_host()) return {};
+    return check_agent(plan, directories);
+  }
+  for (const Kind& kind : kinds()) {
+    if (kind.name != plan.launcher) continue;
+    return {tern::format("--launcher {} needs the program {}, which is not in PATH; install it "
+                         "(Debian: {})",
+                         kind.name, kind.programs[0], kind.package),
+            ExitCode::kNotFound};
+  }
+  return {tern::format("{}, which takes a launcher that reaches them, and none is in PATH; install "
+                       "Open MPI's (Debian: openmpi-bin), PRRTE or Hydra (Debian: mpich), or run "
+                       "inside a Slurm allocation",
+                       reason(plan)),
+          ExitCode::kNotFound};
+}
+
+}  // namespace tern::spawn

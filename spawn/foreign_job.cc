@@ -1,0 +1,63 @@
+// spawn/foreign_job.cc - see foreign_job.h.
+#include "spawn/foreign_job.h"
+
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+#include "spawn/job_env.h"
+#include "spawn/pmi1_line.h"
+
+namespace tern::spawn {
+namespace {
+
+// FNV-1a, continued.
+std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce484222325ULL) {
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return value;
+}
+
+std::string take(const char* name) {
+  const char* const text = std::getenv(name);
+  std::string value = text == nullptr ? "" : text;
+  ::unsetenv(name);
+  return value;
+}
+
+}  // namespace
+
+std::uint64_t foreign_job_id(std::string_view launcher_name) {
+  std::uint64_t id = hash(launcher_name);
+  // Names such as Slurm's 17.0 and Open MPI's numbers return on other clusters and in other years.
+  for (const char* name : {env::kSeed, "SLURM_CLUSTER_NAME", "SLURM_JOB_START_TIME",
+                           "OMPI_MCA_orte_hnp_uri", "PRTE_MCA_prte_hnp_uri"}) {
+    const char* const text = std::getenv(name);
+    id = hash(text == nullptr ? "" : text, hash(";", id));
+  }
+  return id;
+}
+
+void take_handed_facts(LaunchInfo& info) {
+  info.initial_errhandler = take(env::kErrhandler);
+  info.parent_port = take(env::kParentPort);
+  const std::string part = take(env::kAppnum);
+  if (info.appnum < 0 || !part.empty()) info.appnum = to_number(part).value_or(info.appnum);
+  info.universe_size = to_number(take(env::kUniverse)).value_or(info.universe_size);
+  ::unsetenv(env::kSeed);
+}
+
+void end_with_launcher() { (void)::prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+void claim_launcher_variables(std::string_view identity) {
+  ::setenv(env::kJobId, "inherited", 0);
+  ::setenv(env::kLaunchedAs, std::string(identity).c_str(), 1);
+}
+
+bool is_inherited(std::string_view identity) {
+  const char* const text = std::getenv(env::kLaunchedAs);
+  return text != nullptr && identity == text;
+}
+
+}  // namespace tern::spawn

@@ -1,0 +1,161 @@
+// spawn/handover.cc - see handover.h.
+#include "spawn/handover.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/format.h"
+#include "spawn/engine.h"
+#include "spawn/engine_command.h"
+#include "spawn/event_loop.h"
+#include "spawn/prepare.h"
+#include "spawn/process.h"
+#include "spawn/report.h"
+#include "spawn/signals.h"
+
+namespace tern::spawn {
+namespace {
+
+// Launchers end the ranks on SIGTERM; one that does not is killed, and its daemons notice.
+constexpr std::chrono::seconds kGrace{3};
+
+SlurmFacts read_slurm() {
+  const auto variable = [](const char* name) {
+    const char* const text = std::getenv(name);
+    return std::string(text == nullptr ? "" : text);
+  };
+  return {.inside_step = !variable("SLURM_STEP_ID").empty(),
+          .cpus = count_slurm_cpus(variable("SLURM_JOB_CPUS_PER_NODE"))};
+}
+
+std::vector<char*> pointers(Words& words) {
+  std::vector<char*> all;
+  for (std::string& word : words) all.push_back(word.data());
+  all.push_back(nullptr);
+  return all;
+}
+
+class Handover {
+ public:
+  explicit Handover(const JobPlan& plan) : plan_(plan) {}
+
+  JobEnd run(EngineCommand command) {
+    program_ = command.arguments[0];
+    if (!loop_.ok() ||
+        !signals_.watch(loop_, [this](const auto& arrived) { on_signal(arrived); })) {
+      say(tern::format("cannot watch for signals: {}", std::strerror(errno)));
+      return {static_cast<int>(ExitCode::kFailure), 0};
+    }
+    if (const Problem problem = start(command); problem.has()) {
+      say(problem.text);
+      return {static_cast<int>(problem.code), 0};
+    }
+    if (plan_.timeout.count() > 0) {
+      loop_.after(plan_.timeout, [this] {
+        say(tern::format("the time limit of {} s has passed; ending the job",
+                         static_cast<double>(plan_.timeout.count()) / 1000));
+        timed_out_ = true;
+        end(SIGTERM);
+      });
+    }
+    while (!ended_) loop_.run_once();
+    if (timed_out_) job_.code = static_cast<int>(ExitCode::kTimeout);
+    return job_;
+  }
+
+ private:
+  Problem start(EngineCommand& command) {
+    const std::vector<char*> arguments = pointers(command.arguments);
+    const std::vector<char*> environment = pointers(command.environment);
+    const int nothing =
+        plan_.stdin_to == StdinTo::kNone ? ::open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+    StartError error;
+    child_ = start_process({.file = arguments[0],
+                            .arguments = arguments.data(),
+                            .environment = environment.data(),
+                            .input = nothing,
+                            .signals = &signals_,
+                            .is_launcher = true},
+                           error);
+    if (nothing >= 0) ::close(nothing);
+    if (child_ >= 0) return {};
+    return {tern::format("cannot start {} ({}): {}", program_, error.step,
+                         std::strerror(error.error_number)),
+            ExitCode::kNotExecutable};
+  }
+
+  void on_signal(const Signals::Arrived& arrived) {
+    if (arrived.number == SIGCHLD) {
+      int status = 0;
+      if (::waitpid(child_, &status, WNOHANG) != child_) return;
+      ended_ = true;
+      job_.code = exit_code_of(status);
+      return;
+    }
+    const bool ends = arrived.number == SIGINT || arrived.number == SIGTERM ||
+                      arrived.number == SIGHUP || arrived.number == SIGQUIT;
+    if (ends) {
+      job_.ended_by_signal = arrived.number;
+      if (!arrived.from_terminal) return end(arrived.number);
+      give_grace();
+    } else if (!arrived.from_terminal) {
+      ::kill(child_, arrived.number);
+    }
+  }
+
+  void end(int number) {
+    ::kill(child_, number);
+    give_grace();
+  }
+
+  void give_grace() {
+    if (std::exchange(in_grace_, true)) return;
+    loop_.after(kGrace, [this] {
+      say(tern::format("{} does not end the job; killing it", program_));
+      ::kill(child_, SIGKILL);
+    });
+  }
+
+  const JobPlan& plan_;
+  EventLoop loop_;
+  Signals signals_;
+  std::string program_;
+  JobEnd job_;
+  pid_t child_ = -1;
+  bool ended_ = false;
+  bool timed_out_ = false;
+  bool in_grace_ = false;
+};
+
+}  // namespace
+
+JobEnd hand_over(const JobPlan& plan, char* const* environment) {
+  FoundEngine engine;
+  const auto lookup = [](const char* name) { return std::getenv(name); };
+  if (const Problem problem = choose_engine(plan, lookup, engine); problem.has()) {
+    say(problem.text);
+    return {static_cast<int>(problem.code), 0};
+  }
+  const SlurmFacts slurm = engine.engine == Engine::kSlurm ? read_slurm() : SlurmFacts();
+  EngineCommand command = make_engine_command(engine, plan, environment, random_id(), slurm);
+  for (const std::string& option : command.lost) {
+    remark(tern::format("{} has no effect with {}, which starts this job", option,
+                        engine_name(engine.engine)));
+  }
+  if (plan.verbose) {
+    std::string line;
+    for (const std::string& word : command.arguments) line += (line.empty() ? "" : " ") + word;
+    remark(tern::format("the job is started by: {}", one_line(line)));
+  }
+  return Handover(plan).run(std::move(command));
+}
+
+}  // namespace tern::spawn
