@@ -124,6 +124,11 @@ Problem prepare_all(const SpawnRequest& request, SpawnPlan& plan, PreparedJob& p
       remark(tern::format("the info key `{}` of a spawn call is not known and has no effect", key));
     }
   }
+  if (!plan.job.hosts.only_this_host()) {
+    return Problem::usage(
+        tern::format("processes can be spawned on this host ({}) only, and {} is named",
+                     host_name(), plan.job.hosts.hosts.back().name));
+  }
   if (Problem problem = prepare(plan.job, environ, prepared); problem.has()) return problem;
   for (std::size_t i = 0; i < prepared.programs.size(); ++i) {
     Problem problem = copies.make(plan.extras[i], prepared.programs[i]);
