@@ -218,9 +218,7 @@ void Engine::complete(Request& request, Outcome outcome) {
       request.peer->fabric->conceal(std::exchange(request.exposure, nullptr));
     }
   }
-  request.outcome = outcome;
-  request.done = true;
-  if (request.on_done != nullptr) request.on_done(request);
+  finish(request, outcome);
 }
 
 int Engine::progress() {

@@ -207,7 +207,10 @@ class Engine final : private FabricSink {
   int flush_all();
 
   // --- receiving (receive.cc) ---
-  void deliver_eager(Peer& from, const wire::EnvelopeHead& head, std::span<const std::byte> body);
+  void on_other_message(Peer& from, std::span<const std::byte> head,
+                        std::span<const std::byte> body);
+  void keep_eager(Peer& from, const wire::EnvelopeHead& head, std::span<const std::byte> body);
+  void acknowledge_match(Peer& to, std::uint32_t sender_op);
   void begin_stream(Peer& from, const wire::FirstHead& head, std::span<const std::byte> body);
   void feed_stream(Peer& from, std::span<const std::byte> body);
   void finish_into(Request& request, std::span<const std::byte> body);
@@ -228,6 +231,12 @@ class Engine final : private FabricSink {
   void on_ack(Peer& from, const wire::AckHead& head);
 
   void complete(Request& request, Outcome outcome);
+  // The same for one that is not in the operation table.
+  static void finish(Request& request, Outcome outcome) {
+    request.outcome = outcome;
+    request.done = true;
+    if (request.on_done != nullptr) request.on_done(request);
+  }
   void idle(Waiter& waiter);
   void run(Task& task);
   int run_tasks();

@@ -3,7 +3,13 @@
 
 namespace tern {
 
-Request* PostedQueue::match_wild(const Envelope& message, Request* best) const {
+void PostedQueue::count_wild(const Request& request, int change) {
+  kinds_[kind_of(request.envelope)] += static_cast<std::size_t>(change);
+  wild_ += static_cast<std::size_t>(change);
+}
+
+Request* PostedQueue::match_wild(const Envelope& message) {
+  Request* best = wild_ < table_.size() ? table_.find(message) : nullptr;
   const auto consider = [&](std::size_t kind, const Envelope& pattern) {
     if (kinds_[kind] == 0) return;
     Request* const found = table_.find(pattern);
@@ -14,6 +20,7 @@ Request* PostedQueue::match_wild(const Envelope& message, Request* best) const {
   consider(kAnyTagOnly, {message.context, message.source, kAnyTag});
   consider(kAnySourceOnly, {message.context, kAnySource, message.tag});
   consider(kAnything, {message.context, kAnySource, kAnyTag});
+  if (best != nullptr) remove(*best);
   return best;
 }
 

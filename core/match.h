@@ -66,22 +66,20 @@ class PostedQueue {
  public:
   void post(Request& request) {
     request.match_order = ++order_;
-    ++kinds_[kind_of(request.envelope)];
+    if (is_wild(request.envelope)) [[unlikely]]
+      count_wild(request, 1);
     table_.append(request);
   }
   void remove(Request& request) {
-    --kinds_[kind_of(request.envelope)];
+    if (is_wild(request.envelope)) [[unlikely]]
+      count_wild(request, -1);
     table_.remove(request);
   }
   // Takes out the earliest posted receive that this message matches; nullptr if there is none.
   Request* match(const Envelope& message) {
-    if (table_.size() == 0) return nullptr;
-    Request* best = kinds_[kExact] > 0 ? table_.find(message) : nullptr;
-    if (kinds_[kAnySourceOnly] + kinds_[kAnyTagOnly] + kinds_[kAnything] > 0) [[unlikely]] {
-      best = match_wild(message, best);
-    }
-    if (best != nullptr) remove(*best);
-    return best;
+    if (wild_ != 0) [[unlikely]]
+      return match_wild(message);
+    return table_.size() == 0 ? nullptr : table_.take(message);
   }
   std::size_t size() const { return table_.size(); }
   // Any posted receive for which select() holds, or nullptr. Looks at all of them.
@@ -105,10 +103,15 @@ class PostedQueue {
     static const Envelope& key(const Request& r) { return r.envelope; }
   };
 
-  Request* match_wild(const Envelope& message, Request* best) const;
+  static bool is_wild(const Envelope& pattern) {
+    return pattern.source == kAnySource || pattern.tag == kAnyTag;
+  }
+  void count_wild(const Request& request, int change);
+  Request* match_wild(const Envelope& message);
 
   MatchHash<Request, Traits> table_;
-  std::array<std::size_t, 4> kinds_{};
+  std::array<std::size_t, 4> kinds_{};  // But kExact, which nobody asks for.
+  std::size_t wild_ = 0;                // The sum of them.
   std::uint64_t order_ = 0;
 };
 

@@ -26,23 +26,28 @@ inline std::uint32_t hash_envelope(const Envelope& key) {
 template <class T, class Traits>
 class MatchHash {
  public:
-  MatchHash() : buckets_(kInitialBuckets) {}
+  MatchHash() : buckets_(kInitialBuckets), mask_(kInitialBuckets - 1) {}
 
   void append(T& entry) {
-    if (count_ >= buckets_.size() * 2) grow();
+    if (count_ > mask_ * 2) [[unlikely]]
+      grow();
     Traits::hash(entry) = hash_envelope(Traits::key(entry));
     append_to(buckets_[index(Traits::hash(entry))], entry);
     ++count_;
   }
 
-  void remove(T& entry) {
-    Bucket& bucket = buckets_[index(Traits::hash(entry))];
-    T* const prev = Traits::prev(entry);
-    T* const next = Traits::next(entry);
-    (prev != nullptr ? Traits::next(*prev) : bucket.first) = next;
-    (next != nullptr ? Traits::prev(*next) : bucket.last) = prev;
-    Traits::prev(entry) = Traits::next(entry) = nullptr;
-    --count_;
+  void remove(T& entry) { remove_from(buckets_[index(Traits::hash(entry))], entry); }
+
+  // Removes and returns the oldest entry with this key; nullptr if there is none.
+  T* take(const Envelope& key) {
+    Bucket& bucket = buckets_[index(hash_envelope(key))];
+    for (T* entry = bucket.first; entry != nullptr; entry = Traits::next(*entry)) {
+      if (Traits::key(*entry) == key) {
+        remove_from(bucket, *entry);
+        return entry;
+      }
+    }
+    return nullptr;
   }
 
   // The oldest entry with this key, or nullptr.
@@ -73,7 +78,16 @@ class MatchHash {
     T* last = nullptr;
   };
 
-  std::size_t index(std::uint32_t hash) const { return hash & (buckets_.size() - 1); }
+  std::size_t index(std::uint32_t hash) const { return hash & mask_; }
+
+  void remove_from(Bucket& bucket, T& entry) {
+    T* const prev = Traits::prev(entry);
+    T* const next = Traits::next(entry);
+    (prev != nullptr ? Traits::next(*prev) : bucket.first) = next;
+    (next != nullptr ? Traits::prev(*next) : bucket.last) = prev;
+    Traits::prev(entry) = Traits::next(entry) = nullptr;
+    --count_;
+  }
 
   static void append_to(Bucket& bucket, T& entry) {
     Traits::prev(entry) = bucket.last;
@@ -86,6 +100,7 @@ class MatchHash {
   void grow() {
     std::vector<Bucket> old(buckets_.size() * 4);
     old.swap(buckets_);
+    mask_ = buckets_.size() - 1;
     for (const Bucket& bucket : old) {
       for (T* entry = bucket.first; entry != nullptr;) {
         T* const next = Traits::next(*entry);
@@ -96,6 +111,7 @@ class MatchHash {
   }
 
   std::vector<Bucket> buckets_;
+  std::size_t mask_;  // Of a hash: their number, a power of two, less one.
   std::size_t count_ = 0;
 };
 

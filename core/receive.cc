@@ -29,15 +29,48 @@ Envelope envelope_of(const wire::EnvelopeHead& head) {
 
 }  // namespace
 
+inline void Engine::note_match(Peer& from, Request& request, const Envelope& envelope,
+                               std::size_t total) {
+  request.matched = true;
+  request.envelope.source = envelope.source;
+  request.envelope.tag = envelope.tag;
+  request.peer = &from;
+  request.bytes = total;
+}
+
+// All of the message is here. Precondition: the request is not in the operation table.
+inline void Engine::finish_into(Request& request, std::span<const std::byte> body) {
+  const std::size_t room = request.data.bytes();
+  const std::size_t size = std::min(room, body.size());
+  if (std::byte* const run = request.data.run()) {
+    small_copy(run, body.data(), size);
+  } else {
+    unpack(request.data, 0, body.first(size));
+  }
+  finish(request, request.bytes > room ? Outcome::kTruncated : Outcome::kOk);
+}
+
+// The way of most messages: an eager one for a receive that waits, without a call on it.
 void Engine::on_message(Peer& from, std::span<const std::byte> head,
                         std::span<const std::byte> body) {
+  wire::EnvelopeHead eager;
+  if (!read_head(head, eager) || eager.type != wire::Type::kEager) [[unlikely]]
+    return on_other_message(from, head, body);
+  Request* const request = posted_.match(envelope_of(eager));
+  if (request == nullptr) [[unlikely]]
+    return keep_eager(from, eager, body);
+  note_match(from, *request, envelope_of(eager), body.size());
+  if ((eager.flags & wire::kSynchronous) != 0) [[unlikely]]
+    acknowledge_match(from, eager.op);
+  finish_into(*request, body);
+}
+
+void Engine::on_other_message(Peer& from, std::span<const std::byte> head,
+                              std::span<const std::byte> body) {
   if (head.size() < sizeof(wire::NextHead)) return drop(from, "short head");
   switch (static_cast<wire::Type>(head[0])) {
-    case wire::Type::kEager: {
-      wire::EnvelopeHead eager;
-      if (!read_head(head, eager)) break;
-      return deliver_eager(from, eager, body);
-    }
+    case wire::Type::kEager:
+      break;  // Of another size than it should be.
     case wire::Type::kEagerFirst: {
       wire::FirstHead first;
       if (!read_head(head, first)) break;
@@ -124,37 +157,9 @@ void Engine::receive_taken(UnexpectedMessage& message, const DataView& data, Req
   start_matched(message, request);
 }
 
-void Engine::note_match(Peer& from, Request& request, const Envelope& envelope, std::size_t total) {
-  request.matched = true;
-  request.envelope.source = envelope.source;
-  request.envelope.tag = envelope.tag;
-  request.peer = &from;
-  request.bytes = total;
-}
-
-// All of the message is here.
-void Engine::finish_into(Request& request, std::span<const std::byte> body) {
-  const std::size_t room = request.data.bytes();
-  const std::size_t size = std::min(room, body.size());
-  if (std::byte* const run = request.data.run()) {
-    small_copy(run, body.data(), size);
-  } else {
-    unpack(request.data, 0, body.first(size));
-  }
-  complete(request, request.bytes > room ? Outcome::kTruncated : Outcome::kOk);
-}
-
-void Engine::deliver_eager(Peer& from, const wire::EnvelopeHead& head,
-                           std::span<const std::byte> body) {
-  const Envelope envelope = envelope_of(head);
-  if (Request* const request = posted_.match(envelope)) {
-    note_match(from, *request, envelope, body.size());
-    if ((head.flags & wire::kSynchronous) != 0) {
-      const wire::AckHead ack{wire::Type::kMatched, {}, head.op};
-      send_control(from, std::as_bytes(std::span(&ack, 1)));
-    }
-    return finish_into(*request, body);
-  }
+// A message that no receive waits for.
+void Engine::keep_eager(Peer& from, const wire::EnvelopeHead& head,
+                        std::span<const std::byte> body) {
   UnexpectedMessage* const message = new_unexpected(from, head, body.size());
   if (message == nullptr) return;
   if (message->body != nullptr && !body.empty()) {
@@ -162,6 +167,11 @@ void Engine::deliver_eager(Peer& from, const wire::EnvelopeHead& head,
   }
   message->arrived_bytes = body.size();
   unexpected_.add(*message);
+}
+
+void Engine::acknowledge_match(Peer& to, std::uint32_t sender_op) {
+  const wire::AckHead ack{wire::Type::kMatched, {}, sender_op};
+  send_control(to, std::as_bytes(std::span(&ack, 1)));
 }
 
 UnexpectedMessage* Engine::new_unexpected(Peer& from, const wire::EnvelopeHead& head,
@@ -203,10 +213,7 @@ void Engine::start_matched(UnexpectedMessage& message, Request& request) {
     free_unexpected(message);
     return start_transfer(request);
   }
-  if (message.synchronous) {
-    const wire::AckHead ack{wire::Type::kMatched, {}, message.sender_op};
-    send_control(from, std::as_bytes(std::span(&ack, 1)));
-  }
+  if (message.synchronous) acknowledge_match(from, message.sender_op);
   if (message.arrived_bytes < message.total_bytes) {
     message.claimed = &request;  // feed_stream() finishes it.
     return;
@@ -232,8 +239,7 @@ void Engine::begin_stream(Peer& from, const wire::FirstHead& head,
   if (stream.request != nullptr) {
     note_match(from, *stream.request, envelope, total);
     if ((head.envelope.flags & wire::kSynchronous) != 0) {
-      const wire::AckHead ack{wire::Type::kMatched, {}, head.envelope.op};
-      send_control(from, std::as_bytes(std::span(&ack, 1)));
+      acknowledge_match(from, head.envelope.op);
     }
   } else {
     stream.unexpected = new_unexpected(from, head.envelope, total);

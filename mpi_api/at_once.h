@@ -1,11 +1,12 @@
-// mpi_api/at_once.h - the short way of MPI_Send and MPI_Isend.
+// mpi_api/at_once.h - the short way of MPI_Send, MPI_Isend and MPI_Irecv.
 //
 // Between two cores that share no cache a message costs what its cache line takes to change hands,
 // unless the processor can have several on their way; it can when few other stores lie between two
 // messages, because stores reach the cache in their order. So the most frequent send, a small and
 // dense one to a peer that is connected, is tried first, in a handful of instructions that write
 // little but the message. Whatever is not quite so simple, wrong arguments included, takes the long
-// way, which finds out again what is the matter and says so.
+// way, which finds out again what is the matter and says so. The receive has its short way because
+// the rate of small messages is what the receiver's instructions allow.
 //
 // Threading: never taken with MPI_THREAD_MULTIPLE. Failure: false, and nothing has happened.
 #pragma once
@@ -17,6 +18,7 @@
 #include "mpi_api/comm.h"
 #include "mpi_api/datatype.h"
 #include "mpi_api/entry.h"
+#include "mpi_api/p2p.h"
 #include "mpi_api/request.h"
 
 namespace tern::mpi::at_once {
@@ -48,9 +50,9 @@ inline Comm* comm_of(MPI_Comm handle) {
   return is_comm(comm, handle) ? comm : nullptr;
 }
 
-inline const Datatype* datatype_of(MPI_Datatype handle) {
+inline Datatype* datatype_of(MPI_Datatype handle) {
   if (reinterpret_cast<std::uintptr_t>(handle) >= kPredefined) return nullptr;
-  const Datatype* const datatype = to_datatype(handle);
+  Datatype* const datatype = to_datatype(handle);
   return is_datatype(datatype, handle) ? datatype : nullptr;
 }
 
@@ -86,6 +88,26 @@ inline const Datatype* datatype_of(MPI_Datatype handle) {
     return false;
   }
   *request = completed;
+  return true;
+}
+
+// Also when the message is not there yet.
+[[gnu::always_inline]] inline bool irecv(void* buf, MPI_Count count, MPI_Datatype datatype,
+                                         int source, int tag, MPI_Comm comm, MPI_Request* request) {
+  if (!allowed() || request == nullptr) return false;
+  Comm* const from = comm_of(comm);
+  Datatype* const type = datatype_of(datatype);
+  if (from == nullptr || type == nullptr || !type->supported() || count < 0 ||
+      (static_cast<unsigned>(source) >= static_cast<unsigned>(from->remote_size()) &&
+       source != MPI_ANY_SOURCE) ||
+      (static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) && tag != MPI_ANY_TAG) ||
+      is_special_buffer(buf)) {
+    return false;
+  }
+  const P2pRequest* const made =
+      P2pRequest::start_again(view(buf, count, *type), *type, source, tag, *from);
+  if (made == nullptr) return false;
+  *request = reinterpret_cast<MPI_Request>(const_cast<P2pRequest*>(made));
   return true;
 }
 

@@ -237,12 +237,9 @@ int check_attach_buffer(const void* buffer, MPI_Count size, const char* argument
 
 int check_requests(const MPI_Request* requests, int length, const char* argument) {
   if (requests == nullptr) return length > 0 ? refuse_array(length, argument) : MPI_SUCCESS;
-  for (int i = 0; i < length; ++i) {
-    if (requests[i] != MPI_REQUEST_NULL && find_request(requests[i]) == nullptr) {
-      return bad_request(requests[i], tern::format("{}[{}]", argument, i).c_str());
-    }
-  }
-  return MPI_SUCCESS;
+  const int wrong = find_wrong_request(requests, length);
+  if (wrong >= length) return MPI_SUCCESS;  // A negative length has been refused before.
+  return bad_request(requests[wrong], tern::format("{}[{}]", argument, wrong).c_str());
 }
 
 int check_started_requests(const MPI_Request* requests, int length, const char* argument) {

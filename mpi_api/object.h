@@ -80,6 +80,12 @@ class Object {
   // `delete object` gives the slot back to the arena, where make() got it.
   static void operator delete(void* object, std::size_t size) { arena::deallocate(object, size); }
 
+ protected:
+  // Where an object is used again instead of being destroyed and made anew: to handles it is a
+  // freed one in between.
+  void set_aside() { kind_ = Kind::kFreed; }
+  void take_up(Kind kind) { kind_ = kind; }
+
  private:
   friend class SharedObject;
   Kind kind_;  // Near the front: the arena overwrites the first word of freed objects only.
@@ -133,6 +139,9 @@ inline Object* to_object(std::uintptr_t handle) {
 }
 // Checked: nullptr unless handle names a living object of that kind.
 Object* find_object(std::uintptr_t handle, Kind kind);
+// The index of the first of `count` handles that is neither MPI_REQUEST_NULL nor of a living
+// request; count when there is none.
+int find_wrong_request(const MPI_Request handles[], int count);
 
 // NOLINTBEGIN(bugprone-macro-parentheses): the parameters are types, which take no parentheses.
 #define TERN_HANDLE(Type, Handle, lower, kind_value, null_handle)                        \

@@ -24,9 +24,15 @@ int no_memory() { return fail(MPI_ERR_NO_MEM, "there is no memory left for a req
 // The common end of MPI_I... and MPI_..._init.
 int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count count,
           Datatype& datatype, int rank, int tag, Comm& comm, Request** request) {
+  if (transfer == Transfer::kReceive && !persistent && datatype.predefined() &&
+      rank != MPI_PROC_NULL) {
+    *request = P2pRequest::start_again(view(buffer, count, datatype), datatype, rank, tag, comm);
+    if (*request != nullptr) return MPI_SUCCESS;
+  }
   auto* const made = make<P2pRequest>(transfer, buffer, count, datatype, rank, tag, comm);
   if (made == nullptr) return no_memory();
   made->persistent = persistent;
+  made->reusable = transfer == Transfer::kReceive && !persistent && datatype.predefined();
   made->active = false;
   if (!persistent) {
     if (const int error = made->start(); error != MPI_SUCCESS) {
@@ -189,6 +195,7 @@ int ibsend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int t
 
 int irecv(void* buf, MPI_Count count, Datatype* datatype, int source, int tag, Comm* comm,
           Request** request) {
+  at_once::prepare(*comm);
   if (source == MPI_PROC_NULL) {
     *request = completed_proc_null();
     return MPI_SUCCESS;

@@ -40,7 +40,8 @@ class Request : public Object {
   // result() tells nothing but op.outcome to those who want no status, and consumed() does nothing:
   // the common case, for which the Wait family need not ask.
   bool plain = false;
-  bool shared = false;  // completed_send() and the like: never destroyed, never changed.
+  bool shared = false;    // completed_send() and the like: never destroyed, never changed.
+  bool reusable = false;  // A receive that may be recycled; see p2p.h.
 };
 
 // Statuses. An "empty" status is that of a null or inactive request (MPI-5.0 section 3.7.3).

@@ -7,6 +7,7 @@
 #include "impl.h"
 #include "mpi_api/comm.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/p2p.h"
 #include "mpi_api/request.h"
 #include "mpi_api/request_search.h"
 #include "mpi_api/runtime.h"
@@ -29,7 +30,12 @@ int consume(MPI_Request* handle, MPI_Status* status) {
     return error;
   }
   *handle = MPI_REQUEST_NULL;
-  if (!request->shared) request->release();
+  if (request->shared) return error;
+  if (error == MPI_SUCCESS && request->plain && request->op.outcome == Outcome::kOk) {
+    end_plain(*request);
+  } else {
+    request->release();
+  }
   return error;
 }
 
@@ -158,10 +164,21 @@ int test(MPI_Request* request, int* flag, MPI_Status* status) {
 }
 
 int waitall(int count, MPI_Request array_of_requests[], MPI_Status* array_of_statuses) {
+  bool all_ended = array_of_statuses == MPI_STATUSES_IGNORE;
   for (int i = 0; i < count; ++i) {
-    const Request* const request = to_request(array_of_requests[i]);
-    if (!is_inactive(request)) engine().wait_until([request] { return request->done(); });
+    Request* const request = to_request(array_of_requests[i]);
+    if (is_inactive(request)) continue;
+    if (!request->done()) engine().wait_until([request] { return request->done(); });
+    // Most of them, of which nothing is to be reported, are looked at only once.
+    if (all_ended && request->plain && !request->persistent && request->op.outcome == Outcome::kOk)
+        [[likely]] {
+      array_of_requests[i] = MPI_REQUEST_NULL;
+      if (!request->shared) end_plain(*request);
+    } else {
+      all_ended = false;
+    }
   }
+  if (all_ended) return MPI_SUCCESS;
   return finish_many(
       count, [](int i) { return i; }, array_of_requests, array_of_statuses, "MPI_Waitall");
 }
