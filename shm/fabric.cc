@@ -150,7 +150,7 @@ FabricLimits ShmFabric::limits() const {
   constexpr std::size_t kMaxBody = 3072;
   constexpr std::size_t kFragmentBytes = 2048;
   static_assert(kMaxBody <= kMaxBodyBytes && kFragmentBytes <= kMaxBody);
-  return {kInlineBytes, kMaxBody, kFragmentBytes, kEagerMaxBytes};
+  return {kMaxHeadBytes, kMaxBody, kFragmentBytes, kEagerMaxBytes};
 }
 
 std::string ShmFabric::address() const {

@@ -52,13 +52,15 @@ static_assert(sizeof(Inbox) <= 4096, "one page per process");
 inline constexpr std::size_t kCellBytes = 128;
 inline constexpr std::size_t kCellHeaderBytes = 8;
 inline constexpr std::size_t kInlineBytes = kCellBytes - kCellHeaderBytes;
+// Behind the head there is room for the place of a body in the data area.
+inline constexpr std::size_t kMaxHeadBytes = kInlineBytes - 16;
 
 struct CellHeader {
   // Low 32 bits of the cell's position + 1: a value that no earlier lap wrote.
   std::uint32_t sequence;
   std::uint8_t kind;         // CellKind
   std::uint8_t head_bytes;   // The head lies first in the cell's `bytes`, the body behind it if it
-  std::uint16_t body_bytes;  // fits, else at the next free place of the data area.
+  std::uint16_t body_bytes;  // fits; else its BodyPlace does.
 };
 static_assert(sizeof(CellHeader) == sizeof(std::uint64_t));
 
@@ -73,11 +75,25 @@ static_assert(sizeof(Cell) == kCellBytes);
 // kGoodbye: nothing follows; the consumer lets the ring go.
 enum class CellKind : std::uint8_t { kMessage = 1, kHelp = 2, kGoodbye = 3 };
 
-// 256 cells hide the latency of the consumer's progress reports; 64 KiB of bodies stay in a core's
-// second-level cache. Memory is touched only as far as it is used.
-inline constexpr std::size_t kCells = 256;
-inline constexpr std::size_t kDataBytes = 65536;
-// The longest body of one cell: an eighth of the data area, so that producer and consumer overlap.
+// Cells and bodies let a producer run ahead. Bodies go to the first of two zones that has room,
+// each a ring of its own: the first is so small that its lines stay in the caches closest to the
+// cores as long as the consumer keeps up. Memory is touched only as far as it is used.
+inline constexpr std::size_t kCells = 64;
+inline constexpr std::size_t kZones = 2;
+inline constexpr std::size_t kZoneBytes[kZones] = {8192, 65536};  // Powers of two.
+inline constexpr std::size_t kZoneOffset[kZones] = {0, kZoneBytes[0]};
+inline constexpr std::size_t kDataBytes = kZoneBytes[0] + kZoneBytes[1];
+
+// Where a body lies in the data area: a position that counts up for ever, in one of the zones.
+struct BodyPlace {
+  std::uint64_t position;
+  std::uint64_t zone;
+
+  std::size_t in_zone() const { return position & (kZoneBytes[zone] - 1); }
+  std::size_t offset() const { return kZoneOffset[zone] + in_zone(); }
+};
+
+// The longest body of one cell: small enough for producer and consumer to overlap.
 inline constexpr std::size_t kMaxBodyBytes = 8192;
 
 // A copy that both ends of a pair share, chunk by chunk. Lies in the ring of the process that gets
@@ -102,6 +118,8 @@ struct HelpRequest {
 
 inline constexpr std::size_t kCardBytes = 1024;
 
+static_assert(sizeof(BodyPlace) + kMaxHeadBytes == kInlineBytes);
+
 enum class Attachment : std::uint32_t { kOffered = 0, kAttached = 1, kRefused = 2 };
 
 struct Ring {
@@ -113,7 +131,7 @@ struct Ring {
   // Written by the consumer, in batches; read by the producer when it runs out.
   struct alignas(128) Consumed {
     std::atomic<std::uint64_t> cells;
-    std::atomic<std::uint64_t> data_bytes;
+    std::atomic<std::uint64_t> bodies[kZones];
     std::atomic<std::uint32_t> attachment;  // Attachment
   } consumed;
 

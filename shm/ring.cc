@@ -19,14 +19,26 @@ bool Producer::refresh_cells() {
   return cells_ - consumed_cells_ < kCells;
 }
 
-bool Producer::push_data(std::span<const std::byte> body) {
-  const std::uint64_t start = place_body(data_, body.size());
-  const std::uint64_t end = start + body.size();
-  if (end - consumed_data_ > kDataBytes) {
-    consumed_data_ = ring_->consumed.data_bytes.load(std::memory_order_acquire);
-    if (end - consumed_data_ > kDataBytes) return false;
+// Where a body of this size is to lie: in the first zone that has room. Bodies do not wrap, and
+// begin on a cache line.
+bool Producer::find_place(std::size_t size, BodyPlace& place) {
+  for (std::size_t zone = 0; zone < kZones; ++zone) {
+    place = {(bodies_[zone] + 63) & ~std::uint64_t{63}, zone};
+    const std::size_t left = kZoneBytes[zone] - place.in_zone();
+    if (size > left) place.position += left;
+    const std::uint64_t end = place.position + size;
+    if (end - consumed_bodies_[zone] <= kZoneBytes[zone]) return true;
+    consumed_bodies_[zone] = ring_->consumed.bodies[zone].load(std::memory_order_acquire);
+    if (end - consumed_bodies_[zone] <= kZoneBytes[zone]) return true;
   }
-  std::byte* const place = ring_->data + start % kDataBytes;
+  return false;
+}
+
+bool Producer::push_data(std::span<const std::byte> body, std::byte* said_where) {
+  BodyPlace where;
+  if (!find_place(body.size(), where)) return false;
+  std::memcpy(said_where, &where, sizeof where);
+  std::byte* const place = ring_->data + where.offset();
   if (nearness_.wants(body.size())) [[unlikely]] {
     const std::uint64_t began = fine_ns();
     std::memcpy(place, body.data(), body.size());
@@ -35,7 +47,7 @@ bool Producer::push_data(std::span<const std::byte> body) {
   } else {
     std::memcpy(place, body.data(), body.size());
   }
-  data_ = end;
+  bodies_[where.zone] = where.position + body.size();
   return true;
 }
 
@@ -45,29 +57,39 @@ bool Producer::push_data(std::span<const std::byte> body) {
 // not when the cache is shared: that would only take the other core's time.
 void Producer::prefetch_next(std::size_t size) {
   if (cells_ - consumed_cells_ > kCells / 2 || nearness_.near()) return;
-  const std::uint64_t start = place_body(data_, size);
-  std::byte* const body = ring_->data + start % kDataBytes;
+  BodyPlace where;
+  if (!find_place(size, where)) return;
+  std::byte* const body = ring_->data + where.offset();
   for (std::size_t line = 0; line < size; line += 64) {
     asm volatile("prefetchw %0" : : "m"(body[line]));
   }
 }
 
-std::span<const std::byte> Consumer::next_data(std::size_t size) {
-  const std::uint64_t start = place_body(data_, size);
-  data_ = start + size;
+bool Consumer::find_data(const Cell& cell, std::size_t head_bytes, std::size_t size,
+                         std::span<const std::byte>& body) {
+  BodyPlace where{};
+  std::memcpy(&where, cell.bytes + head_bytes, sizeof where);
+  if (where.zone >= kZones || where.in_zone() + size > kZoneBytes[where.zone]) return false;
+  bodies_[where.zone] = where.position + size;
+  unreported_bytes_ += size;
   // The body's lines are in the producer's cache: have them on their way while the message is
   // matched.
-  const std::byte* const body = ring_->data + start % kDataBytes;
-  for (std::size_t line = 0; line < size && line < 512; line += 64) __builtin_prefetch(body + line);
-  return {ring_->data + start % kDataBytes, size};
+  const std::byte* const place = ring_->data + where.offset();
+  for (std::size_t line = 0; line < size && line < 512; line += 64) {
+    __builtin_prefetch(place + line);
+  }
+  body = {place, size};
+  return true;
 }
 
 void Consumer::report() {
   // Release: what was read is read before the producer may overwrite it.
-  ring_->consumed.data_bytes.store(data_, std::memory_order_release);
+  for (std::size_t zone = 0; zone < kZones; ++zone) {
+    ring_->consumed.bodies[zone].store(bodies_[zone], std::memory_order_release);
+  }
   ring_->consumed.cells.store(cells_, std::memory_order_release);
   reported_cells_ = cells_;
-  reported_data_ = data_;
+  unreported_bytes_ = 0;
 }
 
 }  // namespace tern::shm

@@ -26,14 +26,14 @@ class Producer {
   explicit Producer(Ring& ring) : ring_(&ring) {}
 
   // Publishes one message; false when the ring is full (nothing happened).
-  // Preconditions: head <= kInlineBytes, body <= kMaxBodyBytes.
+  // Preconditions: head <= kMaxHeadBytes, body <= kMaxBodyBytes.
   bool push(CellKind kind, std::span<const std::byte> head, std::span<const std::byte> body) {
     if (cells_ - consumed_cells_ == kCells && !refresh_cells()) return false;
     Cell& cell = ring_->cells[cells_ % kCells];
     const bool small = body.size() <= kInlineBytes - head.size();
     if (small) [[likely]] {
       small_copy(cell.bytes + head.size(), body.data(), body.size());
-    } else if (!push_data(body)) {
+    } else if (!push_data(body, cell.bytes + head.size())) {
       return false;
     }
     if (head.size() == sizeof(std::uint64_t[3])) [[likely]] {
@@ -71,8 +71,6 @@ class Producer {
   // Whether bodies go fast; see nearness.h.
   bool near() const { return nearness_.near(); }
   Ring& ring() const { return *ring_; }
-  // True when the consumer has taken everything.
-  bool empty() const { return ring_->consumed.cells.load(std::memory_order_acquire) == cells_; }
 
  private:
   void publish(Cell& cell, CellKind kind, std::size_t head_bytes, std::size_t body_bytes) {
@@ -86,14 +84,15 @@ class Producer {
   bool push_rare(std::uint64_t context, std::uint64_t source_and_tag, const std::byte* body,
                  std::size_t size);
   bool refresh_cells();
-  bool push_data(std::span<const std::byte> body);
+  bool push_data(std::span<const std::byte> body, std::byte* said_where);
+  bool find_place(std::size_t size, BodyPlace& place);
   void prefetch_next(std::size_t size);
 
   Ring* ring_;
   std::uint64_t cells_ = 0;           // Next position.
   std::uint64_t consumed_cells_ = 0;  // As last read.
-  std::uint64_t data_ = 0;            // Next byte position in the data area.
-  std::uint64_t consumed_data_ = 0;
+  std::uint64_t bodies_[kZones]{};    // The end of the last body in each zone.
+  std::uint64_t consumed_bodies_[kZones]{};
   Nearness nearness_;
 };
 
@@ -117,47 +116,39 @@ class Consumer {
     const std::size_t head = said.head_bytes;
     const std::size_t body = said.body_bytes;
     message.kind = static_cast<CellKind>(said.kind);
-    if (head > kInlineBytes || body > kMaxBodyBytes) return false;
+    if (head > kMaxHeadBytes || body > kMaxBodyBytes) return false;
     message.head = {cell.bytes, head};
     if (head + body <= kInlineBytes) [[likely]] {
       message.body = {cell.bytes + head, body};
-    } else {
-      message.body = next_data(body);
+      return true;
     }
-    return true;
+    return find_data(cell, head, body, message.body);
   }
   // Gives the cell (and its body) back. Reported to the producer in batches: a line that both write
   // for every message would cost as much as the message.
   void pop() {
-    ++cells_;
-    if (cells_ - reported_cells_ >= kCells / 4 || data_ - reported_data_ >= kDataBytes / 4)
-      report();
+    if (++cells_ - reported_cells_ >= kReportCells || unreported_bytes_ >= kReportBytes) report();
   }
-  // Tells the producer where the consumer is; also called when idle.
-  void report();
-  bool all_reported() const { return reported_cells_ == cells_; }
   Ring& ring() const { return *ring_; }
 
  private:
+  static constexpr std::size_t kReportCells = kCells / 4;
+  static constexpr std::size_t kReportBytes = kZoneBytes[0] / 4;
+
+  // Tells the producer where the consumer is.
+  void report();
   CellHeader header() const {
     return std::bit_cast<CellHeader>(
         ring_->cells[cells_ % kCells].header.load(std::memory_order_acquire));
   }
-  std::span<const std::byte> next_data(std::size_t size);
+  bool find_data(const Cell& cell, std::size_t head_bytes, std::size_t size,
+                 std::span<const std::byte>& body);
 
   Ring* ring_;
   std::uint64_t cells_ = 0;
-  std::uint64_t data_ = 0;
   std::uint64_t reported_cells_ = 0;
-  std::uint64_t reported_data_ = 0;
+  std::uint64_t bodies_[kZones]{};  // The end of the last body read in each zone.
+  std::size_t unreported_bytes_ = 0;
 };
-
-// Where a body of `size` bytes begins that is to follow byte position `position`: bodies do not
-// wrap, and begin on a cache line. Both ends compute it, so it need not be sent.
-inline std::uint64_t place_body(std::uint64_t position, std::size_t size) {
-  const std::uint64_t start = (position + 63) & ~std::uint64_t{63};
-  const std::size_t left = kDataBytes - start % kDataBytes;
-  return size <= left ? start : start + left;
-}
 
 }  // namespace tern::shm

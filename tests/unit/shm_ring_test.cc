@@ -1,8 +1,10 @@
 // The ring between two threads, and what the consumer does with damaged contents.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "shm/inbox.h"
@@ -66,7 +68,7 @@ TEST(Ring, AFullRingRefusesAndRecovers) {
   const std::vector<std::byte> body(kMaxBodyBytes);
   std::size_t pushed = 0;
   while (out.push(CellKind::kMessage, {}, body)) ++pushed;
-  EXPECT_EQ(pushed, kDataBytes / kMaxBodyBytes);
+  EXPECT_EQ(pushed, kZoneBytes[0] / kMaxBodyBytes + kZoneBytes[1] / kMaxBodyBytes);
   for (std::size_t i = 0; i < pushed; ++i) {
     Consumer::Message message;
     ASSERT_TRUE(in.ready());
@@ -74,6 +76,35 @@ TEST(Ring, AFullRingRefusesAndRecovers) {
     in.pop();
   }
   EXPECT_TRUE(out.push(CellKind::kMessage, {}, body));
+}
+
+// How far into the data area a producer gets whose consumer leaves `lag` messages.
+std::size_t reach(std::size_t lag, std::size_t body_bytes) {
+  const auto ring = new_ring();
+  Producer out(*ring);
+  Consumer in(*ring);
+  const std::vector<std::byte> body(body_bytes, std::byte{7});
+  std::size_t furthest = 0;
+  std::size_t waiting = 0;
+  for (std::uint64_t sent = 0, taken = 0; sent < 5000; ++sent) {
+    EXPECT_TRUE(out.push(CellKind::kMessage, std::as_bytes(std::span(&sent, 1)), body));
+    for (++waiting; waiting > lag; --waiting, ++taken) {
+      Consumer::Message message;
+      EXPECT_TRUE(in.ready() && in.read(message));
+      EXPECT_EQ(std::memcmp(message.head.data(), &taken, sizeof taken), 0);
+      EXPECT_TRUE(std::ranges::equal(message.body, body));
+      const auto end = static_cast<std::size_t>(message.body.data() - ring->data) + body_bytes;
+      furthest = std::max(furthest, end);
+      in.pop();
+    }
+  }
+  return furthest;
+}
+
+TEST(Ring, AProducerWhoseConsumerKeepsUpStaysWhereTheCachesAre) {
+  EXPECT_LE(reach(0, 2048), kZoneBytes[0]);
+  EXPECT_LE(reach(2, 2048), kZoneBytes[0]);
+  EXPECT_GT(reach(20, 2048), kZoneBytes[0] + kZoneBytes[1] / 2);
 }
 
 TEST(Ring, DamagedCellsAreReportedOrHarmless) {
