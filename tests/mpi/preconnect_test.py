@@ -127,7 +127,7 @@ class ReportTest(unittest.TestCase):
             self.assertEqual(code, 0, err)
             self.expect_report(err, "4 ranks on 1 host, TERN_FABRIC=shm\n", "ranks 1 and 2 over shm: 1 message and 0, 20 kB",
                                "ranks 0 and 3 over shm: 0 messages and 1, 0 bytes and 20 kB",
-                               "(verbs: TERN_FABRIC does not list it)")
+                               "(verbs: TERN_FABRIC does not list it")
             self.assertNotIn("ranks 0 and 2 ", err)
         code, _, err = run("-n", 1, OPTIONS.program, "ring", TERN_REPORT="1")
         self.assertEqual(code, 0, err)
