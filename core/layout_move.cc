@@ -3,12 +3,14 @@
 // A range of the message's bytes is cut along the shape's tree: a part of the first child, whole
 // children, a part of the last one. Whole repetitions of small blocks, the common case of derived
 // datatypes (matrix columns, structs with padding, index lists), have loops of their own for the
-// usual block sizes. The data bytes of a layout that is unpacked into do not overlap (what MPI asks
-// of a receive): which of several is written last is not defined. Threading: none needed. Failure:
-// none.
+// usual block sizes. Packing small structs moves more than is asked for (see wide_loop()), where
+// that is the user's memory for certain. The data bytes of a layout that is unpacked into do not
+// overlap (what MPI asks of a receive): which of several is written last is not defined. Threading:
+// none needed. Failure: none.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "core/check.h"
 #include "core/layout.h"
@@ -22,6 +24,8 @@ using Form = Shape::Form;
 constexpr std::size_t kFewBlocks = 12;
 constexpr std::size_t kManyChildren = 4;  // Fewer do not pay for loops of their own.
 constexpr std::size_t kTurnBytes = 4096;  // With its memory well inside the first cache.
+constexpr std::size_t kWidePieces = 6;    // Their places have to fit the registers.
+constexpr std::ptrdiff_t kPageBytes = 4096;
 
 // Packing when kPacks, else unpacking: memory and stream change roles.
 template <bool kPacks>
@@ -32,7 +36,7 @@ class Mover {
   // The bytes [begin, end) of `count` children.
   void repeated(const Shape& child, std::byte* origin, std::ptrdiff_t stride, std::size_t begin,
                 std::size_t end) {
-    std::size_t index = begin / child.size;
+    std::size_t index = begin == 0 ? 0 : begin / child.size;
     const std::size_t skipped = begin - index * child.size;
     std::byte* at = displaced(origin, static_cast<std::ptrdiff_t>(index) * stride);
     if (skipped != 0) {
@@ -149,6 +153,87 @@ class Mover {
     stream_ += count * size;
   }
 
+  // Not memcpy(), which sanitizers look at wherever it is called.
+  template <std::size_t kUnit>
+  [[gnu::always_inline, gnu::no_sanitize("address", "thread")]] static void move_wide(
+      std::byte* to, const std::byte* from) {
+    constexpr std::size_t kAtATime = std::min<std::size_t>(kUnit, 16);
+    using Word [[gnu::vector_size(kAtATime), gnu::aligned(1), gnu::may_alias]] = char;
+    for (std::size_t at = 0; at < kUnit; at += kAtATime) {
+      *reinterpret_cast<Word*>(to + at) = *reinterpret_cast<const Word*>(from + at);
+    }
+  }
+
+  // Packs `count` children of kPieces short blocks, each with one move of kUnit bytes. What is too
+  // much lies in the gap behind the block, and in the stream is overwritten by the next block: the
+  // caller sees to it that there are both. (Reading a gap is of no consequence, but not what
+  // sanitizers expect.)
+  template <std::size_t kUnit, std::size_t kPieces>
+  [[gnu::no_sanitize("address", "thread")]] static void wide_loop(
+      const std::byte* memory, std::ptrdiff_t stride, std::byte* stream, std::size_t step,
+      std::size_t count, const std::ptrdiff_t* offsets, const std::size_t* starts) {
+    // From the first block, so that it needs no number of its own.
+    std::ptrdiff_t from[kPieces];
+    std::size_t to[kPieces];
+    for (std::size_t i = 0; i < kPieces; ++i) {
+      from[i] = offsets[i] - offsets[0];
+      to[i] = starts[i];
+    }
+    memory += offsets[0];
+    for (std::size_t done = 0; done < count; ++done) {
+      move_wide<kUnit>(stream, memory);
+#pragma GCC unroll 8
+      for (std::size_t i = 1; i < kPieces; ++i) {
+        move_wide<kUnit>(stream + to[i], memory + from[i]);
+      }
+      memory += stride;
+      stream += step;
+    }
+  }
+
+  template <std::size_t kUnit, std::size_t... kPieces>
+  static auto* wide_loop_of(std::size_t pieces, std::index_sequence<kPieces...>) {
+    using Loop = decltype(&wide_loop<kUnit, 1>);
+    static constexpr Loop kLoops[] = {&wide_loop<kUnit, kPieces + 1>...};
+    return kLoops[pieces - 1];
+  }
+
+  // Packs `count` children in that way; false where it is not possible.
+  bool pack_wide(const Shape& child, std::byte* origin, std::size_t count, std::ptrdiff_t stride) {
+    const std::size_t pieces = child.offsets.size();
+    // Between two data bytes that are no farther apart than a page there is no other page.
+    if (child.form != Form::kIndexed || pieces > kWidePieces || stride <= 0 ||
+        stride > kPageBytes) {
+      return false;
+    }
+    std::size_t starts[kWidePieces];
+    std::size_t longest = 0;
+    for (std::size_t i = 0; i < pieces; ++i) {
+      starts[i] = child.piece_start(i);
+      longest = std::max(longest, child.piece_size(i));
+    }
+    if (longest > 32) return false;
+    const std::size_t unit = longest <= 8 ? 8 : longest <= 16 ? 16 : 32;
+    // So many children have to follow, in memory and in the stream.
+    const std::size_t least = std::min(static_cast<std::size_t>(stride), child.size);
+    const std::size_t behind = unit <= least ? 1 : unit / least + 1;
+    if (count <= behind) return false;
+    constexpr std::make_index_sequence<kWidePieces> kAll;
+    auto* const loop = unit == 8    ? wide_loop_of<8>(pieces, kAll)
+                       : unit == 16 ? wide_loop_of<16>(pieces, kAll)
+                                    : wide_loop_of<32>(pieces, kAll);
+    const std::size_t wide = count - behind;
+    loop(origin, stride, stream_, child.size, wide, child.offsets.data(), starts);
+    stream_ += wide * child.size;
+    for (std::size_t i = wide; i < count; ++i) {
+      std::byte* const at = displaced(origin, static_cast<std::ptrdiff_t>(i) * stride);
+      for (std::size_t piece = 0; piece < pieces; ++piece) {
+        run(displaced(at, child.offsets[piece]), child.piece_size(piece));
+      }
+    }
+    return true;
+  }
+
   // A child of a few blocks: the first block of many children, then the second of as many, and so
   // on, so that each loop has one size.
   static bool has_few_blocks(const Shape& child) {
@@ -185,6 +270,7 @@ class Mover {
                     std::ptrdiff_t stride) {
     if (child.is_block()) return strided_blocks(origin, count, stride, child.size);
     if (count >= kManyChildren && has_few_blocks(child)) {
+      if (kPacks && pack_wide(child, origin, count, stride)) return;
       return few_blocks_repeated(child, origin, count, stride);
     }
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,5 +1,6 @@
 // Layouts against a byte-by-byte expansion of the same random trees.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <limits>
@@ -224,6 +225,66 @@ TEST(Layout, PackAndUnpackAnyPieceOfAnyTree) {
       unpack(view, position, packed);
       ASSERT_TRUE(memory == expected) << "round " << round;
     }
+  }
+}
+
+// Bytes that end where no more memory is.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size) : size_(size) {
+    void* const place =
+        mmap(nullptr, kRoom + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(place, MAP_FAILED);
+    pages_ = static_cast<std::byte*>(place);
+    EXPECT_EQ(mprotect(pages_ + kRoom, kPage, PROT_NONE), 0);
+  }
+  ~Guarded() { munmap(pages_, kRoom + kPage); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  std::span<std::byte> bytes() { return {pages_ + kRoom - size_, size_}; }
+
+  static constexpr std::size_t kPage = 4096;
+  static constexpr std::size_t kRoom = 64 * kPage;
+
+ private:
+  std::size_t size_;
+  std::byte* pages_;
+};
+
+// Structs of short blocks, any number of them from any byte to any other: nothing behind the last
+// byte is read, and nothing behind the packed bytes is written.
+TEST(Layout, PackingStructsTouchesNothingBehindThem) {
+  Random random(9);
+  for (int repeat = 0; repeat < 400; ++repeat) {
+    std::vector<Block> blocks;
+    std::ptrdiff_t at = 0;
+    for (int i = random.between(1, 7); i > 0; --i) {
+      at += random.between(random.one_in(9) ? 0 : 1, random.one_in(9) ? 900 : 20);
+      blocks.push_back(
+          {at, static_cast<std::size_t>(random.between(1, random.one_in(3) ? 40 : 9))});
+      at += static_cast<std::ptrdiff_t>(blocks.back().length_bytes);
+    }
+    if (random.one_in(3)) std::reverse(blocks.begin(), blocks.end());
+    const Layout layout(blocks, 0, at + random.between(0, 9));
+    const std::size_t count = random.below(30);
+    const DataView measure = DataView::of(nullptr, layout, count);
+    if (measure.bytes() == 0) continue;
+    const auto extent = static_cast<std::size_t>(layout.extent());
+    Guarded memory((count - 1) * extent + static_cast<std::size_t>(at));
+    for (std::byte& byte : memory.bytes()) byte = std::byte(random.below(256));
+    const std::size_t begin = random.one_in(2) ? 0 : random.below(measure.bytes());
+    Guarded packed(measure.bytes() - begin);
+    pack(DataView::of(memory.bytes().data(), layout, count), begin, packed.bytes());
+    std::vector<std::byte> expected;
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const Block& block : blocks) {
+        const auto data = memory.bytes().subspan(
+            i * extent + static_cast<std::size_t>(block.offset_bytes), block.length_bytes);
+        expected.insert(expected.end(), data.begin(), data.end());
+      }
+    }
+    ASSERT_TRUE(std::equal(packed.bytes().begin(), packed.bytes().end(),
+                           expected.begin() + static_cast<std::ptrdiff_t>(begin)));
   }
 }
 
