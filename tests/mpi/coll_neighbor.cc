@@ -79,19 +79,26 @@ struct Case {
   }
 };
 
-// Blocks along edges, with gaps between them.
+// Blocks along edges, with gaps between them. All arrays have one element more than there are
+// edges: some MPIs look at the first one, or mind a null pointer, where there are none.
 struct Blocks {
-  std::vector<int> counts, displs;
-  std::vector<MPI_Aint> bytes;
-  std::vector<MPI_Datatype> types;
-  Words data;
+  std::vector<int> counts{0}, displs{0};
+  std::vector<MPI_Aint> bytes{0};
+  std::vector<MPI_Datatype> types{MPI_UINT64_T};
+  Words data{0};
 
-  void add(int count) {
-    counts.push_back(count);
-    displs.push_back(static_cast<int>(data.size()) + 1);
-    bytes.push_back(8 * displs.back());
+  // Returns where the block begins.
+  int add(int count) {
+    const int start = static_cast<int>(data.size());
+    counts.back() = count;
+    displs.back() = start;
+    bytes.back() = 8 * start;
+    counts.push_back(0);
+    displs.push_back(0);
+    bytes.push_back(0);
     types.push_back(MPI_UINT64_T);
     data.resize(data.size() + count + 1);
+    return start;
   }
 };
 
@@ -105,12 +112,13 @@ void allgathers(const Case& c) {
     const int from = c.place.in[i].rank;
     if (from != MPI_PROC_NULL) c.expect(got, i * each, each, from, -1, 0, "allgather");
   }
-  Words mine(c.length(c.place.me, 0, 1));
-  c.fill(mine, 0, static_cast<int>(mine.size()), -1, 1);
+  const int length = c.length(c.place.me, 0, 1);
+  Words mine(length + 1);
+  c.fill(mine, 0, length, -1, 1);
   Blocks in;
   for (const End& end : c.place.in) in.add(end.rank < 0 ? 0 : c.length(end.rank, 0, 1));
-  RUN(c.form, allgatherv, mine.data(), static_cast<int>(mine.size()), MPI_UINT64_T, in.data.data(),
-      in.counts.data(), in.displs.data(), MPI_UINT64_T, c.place.comm);
+  RUN(c.form, allgatherv, mine.data(), length, MPI_UINT64_T, in.data.data(), in.counts.data(),
+      in.displs.data(), MPI_UINT64_T, c.place.comm);
   for (std::size_t i = 0; i < c.place.in.size(); ++i) {
     c.expect(in.data, in.displs[i], in.counts[i], c.place.in[i].rank, -1, 1, "allgatherv");
   }
@@ -136,8 +144,9 @@ void alltoalls(const Case& c) {
       in.add(end.rank < 0 ? 0 : c.length(end.rank, me, end.key));
     }
     for (const End& end : c.place.out) {
-      out.add(end.rank < 0 ? 0 : c.length(me, end.rank, end.key));
-      c.fill(out.data, out.displs.back(), out.counts.back(), end.rank, end.key);
+      const int count = end.rank < 0 ? 0 : c.length(me, end.rank, end.key);
+      const int start = out.add(count);
+      c.fill(out.data, start, count, end.rank, end.key);
     }
     if (typed) {
       RUN(c.form, alltoallw, out.data.data(), out.counts.data(), out.bytes.data(), out.types.data(),

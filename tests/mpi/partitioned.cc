@@ -2,6 +2,7 @@
 // order of readiness, several runs, data that is used before all has arrived, misuse.
 #include "check.h"
 
+#if MPI_AT_LEAST(4, 0)
 namespace {
 
 using check::Random;
@@ -80,8 +81,9 @@ void random_divisions() {
   for (int round = 0; round < 20; ++round) exchange(round);
 }
 
-// What is ready arrives while the rest is not.
+// What is ready arrives while the rest is not. MPI only allows that; others wait for all of it.
 void partitions_travel_alone() {
+  if (!check::library_is_tern()) return;
   const int next = (check::rank + 1) % check::size;
   const int previous = (check::rank + check::size - 1) % check::size;
   int out[2] = {check::rank, check::rank + 100}, in[2] = {-1, -1};
@@ -108,6 +110,7 @@ void partitions_travel_alone() {
 }
 
 void nobody() {
+  if (check::library_is("MPICH")) return;  // 4.0.2 waits for ever.
   int data = 7;
   MPI_Request request;
   MPI_Status status;
@@ -164,3 +167,6 @@ int main(int argc, char** argv) {
                       {"nobody", nobody},
                       {"misuse", misuse}});
 }
+#else
+int main() { return check::kSkip; }
+#endif
