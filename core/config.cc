@@ -17,7 +17,7 @@ using Kind = Variable::Kind;
 constexpr Variable kVariables[] = {
     {"TERN_CHECKS", Kind::kBool, "1",
      "Check the arguments of every MPI call; 0 trusts the program and saves a few nanoseconds."},
-    {"TERN_FABRIC", Kind::kText, "shm,verbs",
+    {"TERN_FABRIC", Kind::kText, "shm,verbs,ucx",
      "Fabrics that may be used, in order of preference, separated by commas: shm, verbs, ucx. One "
      "that this machine lacks is left out."},
     {"TERN_EAGER_MAX", Kind::kBytes, "0",

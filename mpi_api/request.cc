@@ -98,7 +98,11 @@ int error_of(const tern::Request& op) {
           op.envelope.source, op.envelope.tag, op.bytes, op.data.bytes());
     case Outcome::kPeerLost:
       if (op.peer != nullptr) {
-        if (const auto why = runtime().connections->why_gone(op.peer->id); !why.empty()) {
+        const Connections& connections = *runtime().connections;
+        std::string_view why = connections.why_gone(op.peer->id);
+        // A fabric may know before anybody has looked.
+        if (why.empty() && connections.is_connected(op.peer->id)) why = op.peer->why;
+        if (!why.empty()) {
           return fail(MPI_ERR_PROC_ABORTED, "a process that takes part has ended: {}", why);
         }
       }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/check.h"
 #include "core/clock.h"
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kLookAtSocketsMs = 1000;
 // At the end: for what is still in UCX's hands, which the peers may not read any more.
-constexpr std::uint64_t kFarewellMs = 1000;
+constexpr std::uint64_t kFarewellMs = 200;
 
 std::uint64_t random_token(const ProcessId& self) {
   std::uint64_t token = 0;
@@ -33,10 +34,10 @@ std::string_view likely_cause(ucs_status_t status) {
       return "its process has ended, or a firewall refuses the connection";
     case UCS_ERR_UNREACHABLE:
     case UCS_ERR_TIMED_OUT:
-    case UCS_ERR_ENDPOINT_TIMEOUT:
       return "its host is down or cut off, or a firewall drops what is sent to it";
     default:
-      return "its process or host has ended, or the network between the hosts is interrupted";
+      return "its process or host has ended, or nothing has come from there for as long as "
+             "TERN_PEER_TIMEOUT says, as when the network is interrupted";
   }
 }
 
@@ -74,15 +75,17 @@ bool UcxFabric::start(std::string& why) {
 
 UcxFabric::~UcxFabric() {
   bell_.reset();
-  for (const auto& link : links_) {
-    if (link->ep != nullptr) close_endpoint(*link, link->state == UcxLink::State::kFailing);
-  }
-  const auto is_closed = [](const auto& link) { return link->ep == nullptr; };
+  for (const auto& link : links_) close_endpoint(*link, link->state == UcxLink::State::kFailing);
   const std::uint64_t end_ms = coarse_ms() + kFarewellMs;
-  while (!std::ranges::all_of(links_, is_closed) && coarse_ms() < end_ms) {
+  const auto closed = [this](const auto& link) { return is_closed(*link); };
+  while (!std::ranges::all_of(links_, closed) && coarse_ms() < end_ms) {
     table_.worker_progress(worker_->handle());
   }
-  worker_.reset();  // With whatever does not end.
+  // Whatever does not end, ends with the worker, which wants its requests back before.
+  for (const auto& link : links_) {
+    if (link->closing != nullptr) table_.request_free(link->closing);
+  }
+  worker_.reset();
 }
 
 std::string UcxFabric::text() const {
@@ -123,8 +126,8 @@ Link* UcxFabric::connect(Peer& peer, const Card& card, std::string& why) {
   // The first message of a link is taken at once: nothing is on its way.
   if (post(opened, Kind::kHello, {}, std::as_bytes(std::span(own_card_))) != Post::kDone) {
     why = opened.status != UCS_OK ? table_.status_string(opened.status) : "no memory is left";
-    if (opened.ep != nullptr) close_endpoint(opened, true);
     opened.record = nullptr;
+    fail(opened, UCS_ERR_CANCELED);
     return nullptr;
   }
   return &opened;
@@ -163,22 +166,24 @@ void UcxFabric::fail(UcxLink& link, ucs_status_t status) {
 }
 
 void UcxFabric::close_endpoint(UcxLink& link, bool force) {
-  if (link.ep_is_closing) return;
-  link.ep_is_closing = true;
+  if (link.ep == nullptr || link.closing != nullptr) return;
   ucp_request_param_t param{};
-  param.op_attr_mask =
-      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
   param.flags = force ? UCP_EP_CLOSE_FLAG_FORCE : 0;
-  param.cb.send = on_endpoint_closed;
-  param.user_data = &link;
   const ucs_status_ptr_t closing = table_.ep_close_nbx(link.ep, &param);
-  if (!UCS_PTR_IS_PTR(closing)) link.ep = nullptr;
+  if (UCS_PTR_IS_PTR(closing)) {
+    link.closing = closing;
+  } else {
+    link.ep = nullptr;
+  }
 }
 
-void UcxFabric::on_endpoint_closed(void* request, ucs_status_t, void* link_pointer) {
-  UcxLink& link = *static_cast<UcxLink*>(link_pointer);
-  link.fabric.table_.request_free(request);
-  link.ep = nullptr;
+bool UcxFabric::is_closed(UcxLink& link) {
+  if (link.closing != nullptr && table_.request_check_status(link.closing) != UCS_INPROGRESS) {
+    table_.request_free(std::exchange(link.closing, nullptr));
+    link.ep = nullptr;
+  }
+  return link.ep == nullptr;
 }
 
 // Takes the links that end one step further.
@@ -204,8 +209,9 @@ int UcxFabric::settle(FabricSink& sink) {
 // True when nothing is left to be done for it.
 bool UcxFabric::settle(FabricSink& sink, UcxLink& link) {
   if (link.state == UcxLink::State::kFailing) {
-    if (link.ep != nullptr) close_endpoint(link, true);
-    if (link.ep != nullptr || link.in_flight > 0) return false;
+    close_endpoint(link, true);
+    // What was lent comes back before the peer is down.
+    if (!is_closed(link) || link.in_flight > 0 || !returned_.empty()) return false;
     link.state = UcxLink::State::kFailed;
     if (link.record == nullptr) {
       forget_incoming(link.id);
@@ -216,18 +222,13 @@ bool UcxFabric::settle(FabricSink& sink, UcxLink& link) {
     return true;
   }
   // Closing: the peer may still send on the same connection.
-  if (link.ep != nullptr && link.in_flight == 0 && !is_heard(link.id)) close_endpoint(link, false);
-  return link.ep == nullptr;
+  if (link.in_flight == 0 && !is_heard(link.id)) close_endpoint(link, false);
+  return is_closed(link);
 }
 
 std::string UcxFabric::describe_failure(const UcxLink& link) const {
-  std::string text =
-      format("rank {} on host {} is lost over ucx: `{}`: {}", link.id.rank, link.host,
-             table_.status_string(link.status), likely_cause(link.status));
-  if (link.status == UCS_ERR_TIMED_OUT || link.status == UCS_ERR_ENDPOINT_TIMEOUT) {
-    text += format(" (it is waited for {} s: TERN_PEER_TIMEOUT)", options_.worker.peer_timeout_s);
-  }
-  return text;
+  return format("rank {} on host {} is lost over ucx: `{}`: {}", link.id.rank, link.host,
+                table_.status_string(link.status), likely_cause(link.status));
 }
 
 bool UcxFabric::is_heard(const ProcessId& id) const {
@@ -258,8 +259,8 @@ bool UcxFabric::release(const Peer& peer, bool gone) {
   for (const auto& link : links_) {
     if (link->record != &peer) continue;
     link->record = nullptr;
-    if (link->state == UcxLink::State::kOpen) fail(*link, UCS_ERR_CANCELED);
-    if (link->ep != nullptr) close_endpoint(*link, true);
+    fail(*link, UCS_ERR_CANCELED);
+    close_endpoint(*link, true);
   }
   return true;
 }

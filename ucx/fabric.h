@@ -71,6 +71,7 @@ class UcxFabric final : public Fabric {
   // --- links (fabric.cc) ---
   bool open_endpoint(UcxLink& link, const Card& card, std::string& why);
   void close_endpoint(UcxLink& link, bool force);
+  bool is_closed(UcxLink& link);
   void fail(UcxLink& link, ucs_status_t status);
   int settle(FabricSink& sink);
   bool settle(FabricSink& sink, UcxLink& link);
@@ -80,7 +81,6 @@ class UcxFabric final : public Fabric {
   void forget_incoming(const ProcessId& id);
   std::string describe_failure(const UcxLink& link) const;
   static void on_endpoint_error(void* link, ucp_ep_h, ucs_status_t status);
-  static void on_endpoint_closed(void* request, ucs_status_t, void* link);
 
   // --- messages (datapath.cc) ---
   Post post(UcxLink& link, Kind kind, std::span<const std::byte> head,

@@ -30,7 +30,7 @@ struct UcxLink final : Link {
   std::uint64_t token = 0;
   std::uint32_t in_flight = 0;  // Sends that UCX has not finished.
   State state = State::kOpen;
-  bool ep_is_closing = false;
+  void* closing = nullptr;       // UCX's request, while it closes the endpoint.
   ucs_status_t status = UCS_OK;  // Why it has failed.
   ProcessId id;
   std::string host;

@@ -92,6 +92,7 @@ int Sockets::limit() {
     ++count;
     if (has(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_.timeout_ms)) return;
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_.timeout_ms);
+    set(fd, IPPROTO_TCP, TCP_SYNCNT, patience_.connects);
     set(fd, IPPROTO_TCP, TCP_KEEPIDLE, patience_.idle_s);
     set(fd, IPPROTO_TCP, TCP_KEEPINTVL, patience_.interval_s);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);

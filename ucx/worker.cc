@@ -43,10 +43,16 @@ bool Worker::make_context(const WorkerOptions& options, std::string& why) {
   set("TLS", options.transports.empty() ? kTransports : options.transports);
   if (!options.devices.empty()) set("NET_DEVICES", options.devices);
   set("KEEPALIVE_INTERVAL", format("{}s", patience_.interval_s));
-  set("TCP_KEEPIDLE", format("{}s", patience_.idle_s));
-  set("TCP_KEEPINTVL", format("{}s", patience_.interval_s));
-  set("TCP_SYN_CNT", format("{}", patience_.connects));
-  set("TCP_CONN_NB", "y");  // connect() must not wait for a host that is down.
+  // connect() must not wait for a host that is down; for the interval see sockets.h. UCX 1.13 wants
+  // the names of transports' settings without the transport's, later releases may want them with
+  // it.
+  for (const std::string prefix : {"", "TCP_"}) {
+    if (user_has_set("TCP_CONN_NB") || user_has_set("TCP_KEEPINTVL")) break;
+    (void)table_.config_modify(config, (prefix + "CONN_NB").c_str(), "y");
+    (void)table_.config_modify(config, (prefix + "KEEPINTVL").c_str(),
+                               format("{}s", patience_.interval_s).c_str());
+  }
+  set("WARN_INVALID_CONFIG", "n");
 
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;

@@ -14,6 +14,8 @@ import harness
 PROGRAMS = pathlib.Path(os.environ["TERN_TEST_PROGRAMS"])
 PROGRAM = str(PROGRAMS / "port_program")
 PREFIX = pathlib.Path(os.environ["TERN_TEST_PREFIX"])
+# What these tests run over.
+FABRIC = os.environ.get("TERN_FABRIC", "shm").split(",")[0]
 EXAMPLES = pathlib.Path(os.environ["TERN_TEST_EXAMPLES"]) / "ports"
 
 
@@ -173,7 +175,7 @@ class Refusals(JobsTest):
         cases = (
             ({"wire": lambda v: str(int(v) + 1)}, ("wire version", "same release")),
             ({"os": lambda v: "Plan9"}, ("Plan9", "Linux")),
-            ({"fabrics": lambda v: "verbs=12=34"}, ("verbs", "shm", "TERN_FABRIC")),
+            ({"fabrics": lambda v: "verbs=12=34"}, ("verbs", FABRIC, "TERN_FABRIC")),
             ({"fabrics": lambda v: re.sub("=.*?=", "=0123456789abcdef=", v)}, ("0123456789abcdef", "network")),
             ({"secret": lambda v: v[:-1] + ("0" if v[-1] != "0" else "1")}, ("secret",)),
             ({"port": lambda v: "77"}, ("closed",)),
@@ -287,7 +289,7 @@ class Tool(JobsTest):
         self.wait_for_port(server)
         shown = info()
         self.assertEqual(shown.returncode, 0, shown.stderr)
-        self.assertIn("shm", shown.stdout)
+        self.assertIn(FABRIC, shown.stdout)
         self.assertRegex(shown.stdout, r"reachable +yes")
         self.change_port(os=lambda _: "Plan9")
         self.assertRegex(info().stdout, r"reachable +no.*Plan9")

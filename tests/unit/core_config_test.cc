@@ -16,7 +16,7 @@ TEST(Config, DefaultsHoldWithoutVariables) {
   const Config config = read({"HOME=/root"}, warnings);
   EXPECT_TRUE(warnings.empty());
   EXPECT_TRUE(config.flag("TERN_CHECKS"));
-  EXPECT_EQ(config.text("TERN_FABRIC"), "shm,verbs");
+  EXPECT_EQ(config.text("TERN_FABRIC"), "shm,verbs,ucx");
 }
 
 TEST(Config, ValuesAreTaken) {
