@@ -96,12 +96,14 @@ FabricReport report_verbs(const Config& config) {
   return {std::string(kVerbs), true, "RDMA between hosts: " + fabric->port().text()};
 }
 
+// Beside verbs it is for hosts without RDMA devices, and need not open ours a second time.
 std::unique_ptr<ucx::UcxFabric> make_ucx(const ProcessId& self, const Config& config,
-                                         std::string& why) {
+                                         bool beside_verbs, std::string& why) {
   const ucx::UcpTable* const table = ucx::load_ucp(why);
   if (table == nullptr) return nullptr;
   ucx::UcxOptions options;
   options.worker.transports = config.text("TERN_UCX_TLS");
+  if (options.worker.transports.empty() && beside_verbs) options.worker.transports = "tcp";
   options.worker.devices = config.text("TERN_UCX_NET_DEVICES");
   options.worker.peer_timeout_s = static_cast<double>(config.number("TERN_PEER_TIMEOUT"));
   options.thread = config.flag("TERN_CONNECT_THREAD");
@@ -110,7 +112,7 @@ std::unique_ptr<ucx::UcxFabric> make_ucx(const ProcessId& self, const Config& co
 
 FabricReport report_ucx(const Config& config) {
   std::string why;
-  const auto fabric = make_ucx({}, config, why);
+  const auto fabric = make_ucx({}, config, false, why);
   if (fabric == nullptr) return {std::string(kUcx), false, why};
   if (!lists(config, kUcx)) {
     return {std::string(kUcx), false,
@@ -130,7 +132,7 @@ bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view n
   } else if (name == kVerbs) {
     fabric = make_verbs(engine.self(), config_, why);
   } else {
-    fabric = make_ucx(engine.self(), config_, why);
+    fabric = make_ucx(engine.self(), config_, std::ranges::count(open_, kVerbs) > 0, why);
   }
   if (fabric == nullptr) {
     refused_.push_back({name, why});

@@ -214,7 +214,11 @@ bool UcxFabric::settle(FabricSink& sink, UcxLink& link) {
     if (!is_closed(link) || link.in_flight > 0 || !returned_.empty()) return false;
     link.state = UcxLink::State::kFailed;
     if (link.record == nullptr) {
-      forget_incoming(link.id);
+      // Nobody says goodbye any more, unless the process has come again.
+      const auto is_open = [&link](const auto& other) {
+        return other->id == link.id && other->state == UcxLink::State::kOpen;
+      };
+      if (std::ranges::none_of(links_, is_open)) forget_incoming(link.id);
     } else {
       counters_.failed.add(1);
       sink.on_peer_down(*link.record, describe_failure(link));

@@ -10,7 +10,7 @@ namespace {
 // Inside a host Tern has its own shared memory. Whatever networks there are may be used.
 constexpr char kTransports[] = "^shm,self";
 // A longer one does not fit a business card beside the other fabrics' addresses.
-constexpr std::size_t kAddressBytesMax = 400;
+constexpr std::size_t kAddressBytesMax = 300;
 
 }  // namespace
 

@@ -221,6 +221,7 @@ class Refusals(JobsTest):
         self.assertIn("closed", self.refused())
         self.expect_ok(self.job(1, "connect", other, 1), server)
 
+    @unittest.skipIf(FABRIC == "ucx", "UCX 1.13 with assertions ends a process whose peer dies while they connect")
     def test_clients_that_die_leave_the_server_accepting(self):
         server = self.alone("patient", self.port_file)
         self.wait_for_port(server)
