@@ -56,9 +56,9 @@ inline constexpr std::size_t kInlineBytes = kCellBytes - kCellHeaderBytes;
 inline constexpr std::size_t kMaxHeadBytes = kInlineBytes - 16;
 
 struct CellHeader {
-  // Low 32 bits of the cell's position + 1: a value that no earlier lap wrote.
+  // Low 32 bits of the cell's position in its zone + 1: a value that no earlier lap wrote.
   std::uint32_t sequence;
-  std::uint8_t kind;         // CellKind
+  std::uint8_t kind;         // CellKind, and kTurn.
   std::uint8_t head_bytes;   // The head lies first in the cell's `bytes`, the body behind it if it
   std::uint16_t body_bytes;  // fits; else its BodyPlace does.
 };
@@ -74,13 +74,17 @@ static_assert(sizeof(Cell) == kCellBytes);
 
 // kGoodbye: nothing follows; the consumer lets the ring go.
 enum class CellKind : std::uint8_t { kMessage = 1, kHelp = 2, kGoodbye = 3 };
+// Added to the kind: the next cell is in the other zone.
+inline constexpr std::uint8_t kTurn = 0x80;
 
-// Cells and bodies let a producer run ahead. Bodies go to the first of two zones that has room,
-// each a ring of its own: the first is so small that its lines stay in the caches closest to the
-// cores as long as the consumer keeps up. Memory is touched only as far as it is used.
-inline constexpr std::size_t kCells = 64;
+// Cells and bodies let a producer run ahead. Both come in two zones, each a ring of its own, and go
+// to the first one whenever it has room: it is so small that its lines stay in the caches closest
+// to the cores as long as the consumer keeps up. Memory is touched only as far as it is used. All
+// sizes are powers of two.
 inline constexpr std::size_t kZones = 2;
-inline constexpr std::size_t kZoneBytes[kZones] = {8192, 65536};  // Powers of two.
+inline constexpr std::size_t kZoneCells[kZones] = {64, 256};
+inline constexpr std::size_t kCells = kZoneCells[0] + kZoneCells[1];
+inline constexpr std::size_t kZoneBytes[kZones] = {8192, 65536};
 inline constexpr std::size_t kZoneOffset[kZones] = {0, kZoneBytes[0]};
 inline constexpr std::size_t kDataBytes = kZoneBytes[0] + kZoneBytes[1];
 
@@ -130,13 +134,13 @@ struct Ring {
 
   // Written by the consumer, in batches; read by the producer when it runs out.
   struct alignas(128) Consumed {
-    std::atomic<std::uint64_t> cells;
+    std::atomic<std::uint64_t> cells[kZones];
     std::atomic<std::uint64_t> bodies[kZones];
     std::atomic<std::uint32_t> attachment;  // Attachment
   } consumed;
 
   CopyTicket tickets[kTickets];
-  alignas(4096) Cell cells[kCells];
+  alignas(4096) Cell cells[kCells];  // The first zone's, then the second's.
   alignas(4096) std::byte data[kDataBytes];
 };
 

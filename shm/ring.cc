@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "core/clock.h"
 
 namespace tern::shm {
@@ -14,9 +16,32 @@ namespace tern::shm {
   return push(CellKind::kMessage, std::as_bytes(std::span(head)), {body, size});
 }
 
-bool Producer::refresh_cells() {
-  consumed_cells_ = ring_->consumed.cells.load(std::memory_order_acquire);
-  return cells_ - consumed_cells_ < kCells;
+std::uint64_t Producer::room_in_other() const {
+  const std::uint32_t other = at_.zone ^ 1U;
+  const std::uint64_t consumed = ring_->consumed.cells[other].load(std::memory_order_acquire);
+  return consumed + kZoneCells[other] - at_.next_of_other;
+}
+
+// Whether there is a free cell. Sets `turn` when the next message shall be the last in this zone:
+// in the first because it would be full, in the second because there is room in the first again.
+bool Producer::find_cell(std::uint8_t& turn) {
+  set_limit();
+  const std::uint64_t full = consumed_ + kZoneCells[at_.zone];
+  if (at_.next == full) return false;
+  const std::uint64_t room = at_.zone != 0 ? kZoneCells[0] / 2 : 1;
+  if ((at_.zone != 0 || full - at_.next == 1) && room_in_other() >= room) turn = kTurn;
+  return true;
+}
+
+void Producer::turn_zone() {
+  at_.turn();
+  set_limit();
+}
+
+void Producer::set_limit() {
+  consumed_ = ring_->consumed.cells[at_.zone].load(std::memory_order_acquire);
+  limit_ = consumed_ + kZoneCells[at_.zone];
+  if (at_.zone != 0) limit_ = std::min(limit_, at_.next + kLookEvery);
 }
 
 // Where a body of this size is to lie: in the first zone that has room. Bodies do not wrap, and
@@ -56,7 +81,7 @@ bool Producer::push_data(std::span<const std::byte> body, std::byte* said_where)
 // now, while there is time. Not when the consumer lags behind: it may be reading just there. And
 // not when the cache is shared: that would only take the other core's time.
 void Producer::prefetch_next(std::size_t size) {
-  if (cells_ - consumed_cells_ > kCells / 2 || nearness_.near()) return;
+  if (at_.next - consumed_ > kZoneCells[0] / 2 || nearness_.near()) return;
   BodyPlace where;
   if (!find_place(size, where)) return;
   std::byte* const body = ring_->data + where.offset();
@@ -87,8 +112,9 @@ void Consumer::report() {
   for (std::size_t zone = 0; zone < kZones; ++zone) {
     ring_->consumed.bodies[zone].store(bodies_[zone], std::memory_order_release);
   }
-  ring_->consumed.cells.store(cells_, std::memory_order_release);
-  reported_cells_ = cells_;
+  ring_->consumed.cells[at_.zone].store(at_.next, std::memory_order_release);
+  ring_->consumed.cells[at_.zone ^ 1U].store(at_.next_of_other, std::memory_order_release);
+  unreported_cells_ = 0;
   unreported_bytes_ = 0;
 }
 

@@ -61,6 +61,40 @@ TEST(Ring, EverySizeArrivesInOrderAcrossThreads) {
   EXPECT_FALSE(in.ready());
 }
 
+// Pushes and pops in runs of random length: the ends turn between the zones in every state.
+TEST(Ring, EveryMixOfRunningAheadAndCatchingUpKeepsTheOrder) {
+  Random random(11);
+  const auto ring = new_ring();
+  Producer out(*ring);
+  Consumer in(*ring);
+  const std::vector<std::byte> body(4096);
+  std::uint64_t sent = 0;
+  std::uint64_t taken = 0;
+  std::size_t most = 0;
+  for (int run = 0; run < 20000; ++run) {
+    for (std::size_t n = random.below(random.one_in(8) ? 400 : 40); n > 0; --n) {
+      const auto number = std::as_bytes(std::span(&sent, 1));
+      const std::size_t size = random.one_in(6) ? random.below(body.size()) : 8;
+      const bool pushed = random.one_in(2)
+                              ? out.push(CellKind::kMessage, number, {body.data(), size})
+                              : out.push_eager(sent, 0, body.data(), size);
+      if (!pushed) break;
+      ++sent;
+    }
+    most = std::max(most, static_cast<std::size_t>(sent - taken));
+    for (std::size_t n = random.below(random.one_in(8) ? 400 : 40); n > 0 && in.ready(); --n) {
+      Consumer::Message message;
+      ASSERT_TRUE(in.read(message));
+      const std::size_t at = message.head.size() == sizeof taken ? 0 : 8;
+      ASSERT_EQ(std::memcmp(message.head.data() + at, &taken, sizeof taken), 0);
+      in.pop();
+      ++taken;
+    }
+    ASSERT_EQ(in.ready(), taken < sent);
+  }
+  EXPECT_GT(most, kZoneCells[1]);
+}
+
 TEST(Ring, AFullRingRefusesAndRecovers) {
   const auto ring = new_ring();
   Producer out(*ring);
