@@ -74,7 +74,6 @@ VerbsFabric::~VerbsFabric() {
   for (const auto& link : links_) {
     connector_->detach(*link, now());
     fail_reads(*link);
-    if (signal_ != nullptr) signal_->forget(link->route);
   }
   for (Region* const region : exposed_) memory_->release(*region);
   if (memory_ != nullptr) unwatch_memory(*memory_);
@@ -111,6 +110,10 @@ std::string VerbsFabric::why_unreachable(const Card& card) const {
   }
   SignalAddress address;
   if (!SignalAddress::decode(found->second, address)) return "its verbs address is damaged";
+  return why_unreachable(address);
+}
+
+std::string VerbsFabric::why_unreachable(const SignalAddress& address) const {
   const PortAddress& own = port_->address();
   const PortAddress& its = address.port;
   if (own.ethernet != its.ethernet) {
@@ -263,6 +266,9 @@ int VerbsFabric::report(FabricSink& sink) {
 }
 
 bool VerbsFabric::report_contact(FabricSink& sink, VerbsLink& link) {
+  std::string why;
+  const std::optional<Card> card = Card::decode(link.card, why);
+  if (!card || card->id != link.peer()) return false;
   // The engine calls connect(), unless it reaches that process otherwise already.
   Peer* const peer = sink.on_contact(link.card);
   if (peer != nullptr) link.record = peer;

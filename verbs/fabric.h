@@ -118,7 +118,9 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void watch_all();
   bool awaits(const VerbsLink& link) const;
   bool is_waiting() const { return now() - slept_at_ < kWaitingUs; }
-  VerbsLink* new_contact(const ProcessId& id, std::string_view text);
+  std::string why_unreachable(const SignalAddress& address) const;
+  VerbsLink* new_contact(const ProcessId& id, const Datagram& datagram);
+  void prepare();
   bool has_news() const;
   void serve();
   int serve_once(bool signal_event, bool async_event);

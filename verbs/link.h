@@ -61,7 +61,6 @@ class VerbsLink final : public Link, public connect::Connection {
   Mail mail_seen = {};    // As of the last look.
   ibv_wc_status last_error = IBV_WC_SUCCESS;
   SignalAddress signal;
-  SignalRoute route;
   std::string card;
   std::string why;  // Failed: what happened.
 };

@@ -21,7 +21,7 @@ void VerbsFabric::read_signals() {
   while (signal_->receive(datagram, slot)) {
     if (const auto message = connect::Message::decode(datagram.message)) {
       connect::Connection* known = connector_->find(message->from);
-      if (known == nullptr) known = new_contact(message->from, datagram.card);
+      if (known == nullptr) known = new_contact(message->from, datagram);
       if (known != nullptr) connector_->receive(*known, *message, now());
     }
     signal_->release(*slot);
@@ -29,16 +29,11 @@ void VerbsFabric::read_signals() {
   }
 }
 
-// A process that we have not heard of. nullptr when its card cannot be used.
-VerbsLink* VerbsFabric::new_contact(const ProcessId& id, std::string_view text) {
-  std::string why;
-  const std::optional<Card> card = Card::decode(text, why);
-  SignalAddress where;
-  if (!card || card->id != id || !why_unreachable(*card).empty() ||
-      !SignalAddress::decode(card->addresses.find(name())->second, where)) {
-    return nullptr;
-  }
-  VerbsLink& link = add_link(id, where, text);
+// A process that we have not heard of. nullptr when it cannot be reached. Its card is read by the
+// engine, while the connection is being made.
+VerbsLink* VerbsFabric::new_contact(const ProcessId& id, const Datagram& datagram) {
+  if (!why_unreachable(datagram.from).empty()) return nullptr;
+  VerbsLink& link = add_link(id, datagram.from, datagram.card);
   contacts_.push_back(&link);
   return &link;
 }
@@ -108,6 +103,14 @@ void VerbsFabric::poke() {
   (void)!write(poke_fd_, &one, sizeof one);
 }
 
+// What the first connection needs is made while nobody waits for it; when that is not possible now,
+// with the connection.
+void VerbsFabric::prepare() {
+  std::string why;
+  const Turnstile::Guest inside(turnstile_);
+  if (open_queues(why)) (void)make_room_for_window(kWindowFirst);
+}
+
 void VerbsFabric::serve() {
   sigset_t all;
   sigfillset(&all);
@@ -117,6 +120,7 @@ void VerbsFabric::serve() {
                               {signal_->event_fd(), POLLIN, 0},
                               {port_->context()->async_fd, POLLIN, 0},
                               {-1, POLLIN, 0}};
+  prepare();
   int timeout_ms = 0;
   while (!stopping_.load(std::memory_order_acquire)) {
     if (::poll(watched, kWatched, timeout_ms) < 0) continue;

@@ -50,6 +50,7 @@ std::unique_ptr<SignalQueue> SignalQueue::create(Port& port, ibv_pd* pd, std::st
 }
 
 SignalQueue::~SignalQueue() {
+  forget_ways();
   if (qp_ != nullptr) table_.destroy_qp(qp_);
   if (cq_ != nullptr) table_.destroy_cq(cq_);
   if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
@@ -86,7 +87,7 @@ bool SignalQueue::start(std::string& why) {
                  port_.text(), std::strerror(error));
     return false;
   };
-  ++starts_;
+  arrived_.clear();
   ibv_qp_attr change{};
   change.qp_state = IBV_QPS_INIT;
   change.port_num = port_.number();
@@ -118,6 +119,7 @@ bool SignalQueue::start_again() {
   while (ibv_poll_cq(cq_, 1, &late) == 1) {
   }
   port_.find_address_again();
+  forget_ways();  // The network may have changed.
   std::string why;
   failed_ = !start(why);
   return !failed_;
@@ -134,18 +136,39 @@ bool SignalQueue::post_receive(Slot& slot) {
   return ibv_post_recv(qp_, &request, &refused) == 0;
 }
 
-void SignalQueue::send(const SignalAddress& to, SignalRoute& route, const Datagram& datagram) {
+ibv_ah* SignalQueue::way_to(const PortAddress& port) {
+  PortKey key{};
+  std::memcpy(key.data(), port.gid.raw, sizeof port.gid.raw);
+  std::memcpy(key.data() + sizeof port.gid.raw, &port.lid, sizeof port.lid);
+  const auto known = ways_.find(key);
+  if (known != ways_.end()) return known->second;
+  ibv_ah_attr attributes = port_.route_to(port);
+  ibv_ah* const way = table_.create_ah(pd_, &attributes);
+  if (way != nullptr) ways_.emplace(key, way);
+  return way;
+}
+
+void SignalQueue::forget_ways() {
+  for (const auto& [port, way] : ways_) table_.destroy_ah(way);
+  ways_.clear();
+}
+
+void SignalQueue::send(const SignalAddress& to, const Datagram& datagram) {
   if (failed_ && !start_again()) return;
+  if (free_sends_.empty()) reap();  // They raise no event.
   if (datagram.message.size() + datagram.card.size() > bytes_max() || free_sends_.empty()) return;
-  if (route.start != starts_) forget(route);
-  if (route.handle == nullptr) {
-    ibv_ah_attr attributes = port_.route_to(to.port);
-    route = {table_.create_ah(pd_, &attributes), starts_};
-    if (route.handle == nullptr) return;
-  }
+  ibv_ah* const way = way_to(to.port);
+  if (way == nullptr) return;
   Slot* const slot = free_sends_.back();
-  const DatagramHead head{kDatagramMagic, static_cast<std::uint16_t>(datagram.message.size()),
-                          static_cast<std::uint16_t>(datagram.card.size())};
+  const PortAddress& own = port_.address();
+  const DatagramHead head{kDatagramMagic,
+                          static_cast<std::uint16_t>(datagram.message.size()),
+                          static_cast<std::uint16_t>(datagram.card.size()),
+                          own.gid,
+                          qp_->qp_num,
+                          own.lid,
+                          own.gid_type,
+                          static_cast<std::uint8_t>(own.ethernet ? 1 : 0)};
   std::byte* at = slot->memory;
   std::memcpy(at, &head, sizeof head);
   at = std::copy(datagram.message.begin(), datagram.message.end(), at + sizeof head);
@@ -159,30 +182,34 @@ void SignalQueue::send(const SignalAddress& to, SignalRoute& route, const Datagr
   request.sg_list = &piece;
   request.num_sge = 1;
   request.opcode = IBV_WR_SEND;
-  request.wr.ud.ah = route.handle;
+  request.send_flags = IBV_SEND_SOLICITED;
+  request.wr.ud.ah = way;
   request.wr.ud.remote_qpn = to.qp_number;
   request.wr.ud.remote_qkey = kQkey;
   ibv_send_wr* refused = nullptr;
   if (ibv_post_send(qp_, &request, &refused) == 0) free_sends_.pop_back();
 }
 
-void SignalQueue::forget(SignalRoute& route) {
-  if (route.handle != nullptr) table_.destroy_ah(route.handle);
-  route.handle = nullptr;
+// Takes what the device has finished.
+void SignalQueue::reap() {
+  ibv_wc done{};
+  while (ibv_poll_cq(cq_, 1, &done) == 1) {
+    if (done.status != IBV_WC_SUCCESS) {
+      failed_ = true;
+    } else if ((done.wr_id & kSendTag) != 0) {
+      free_sends_.push_back(reinterpret_cast<Slot*>(done.wr_id & ~kSendTag));
+    } else {
+      arrived_.push_back(done);
+    }
+  }
 }
 
 bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
-  ibv_wc done{};
-  while (ibv_poll_cq(cq_, 1, &done) == 1) {
-    slot = reinterpret_cast<Slot*>(done.wr_id & ~kSendTag);
-    if (done.status != IBV_WC_SUCCESS) {
-      failed_ = true;
-      continue;
-    }
-    if ((done.wr_id & kSendTag) != 0) {
-      free_sends_.push_back(slot);
-      continue;
-    }
+  reap();
+  while (!arrived_.empty()) {
+    const ibv_wc done = arrived_.front();
+    arrived_.pop_front();
+    slot = reinterpret_cast<Slot*>(done.wr_id);
     DatagramHead head{};
     const std::size_t size = done.byte_len > kGrhBytes ? done.byte_len - kGrhBytes : 0;
     const std::byte* const bytes = slot->memory + kGrhBytes;
@@ -195,6 +222,8 @@ bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
     datagram.message = {bytes + sizeof head, head.message_bytes};
     datagram.card = {reinterpret_cast<const char*>(bytes) + sizeof head + head.message_bytes,
                      head.card_bytes};
+    datagram.from.port = PortAddress{head.ethernet != 0, head.gid_type, head.lid, head.gid};
+    datagram.from.qp_number = head.qp_number;
     lent_ = slot;
     return true;
   }

@@ -6,8 +6,11 @@
 // one thread at a time; the channel's descriptor may be watched by another. Failure: send() drops
 // what it cannot send.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,12 +33,7 @@ struct SignalAddress {
 struct Datagram {
   std::span<const std::byte> message;
   std::string_view card;
-};
-
-// The way to one address: made by the first send() to it, given back by forget().
-struct SignalRoute {
-  ibv_ah* handle = nullptr;
-  std::uint32_t start = 0;  // Of which start of the queue pair: the network may have changed since.
+  SignalAddress from = {};  // Of what is received.
 };
 
 class SignalQueue {
@@ -49,9 +47,7 @@ class SignalQueue {
   // What message and card together may have.
   std::size_t bytes_max() const { return payload_bytes_ - kHeadBytes; }
 
-  // route: the caller's, of this address alone.
-  void send(const SignalAddress& to, SignalRoute& route, const Datagram& datagram);
-  void forget(SignalRoute& route);
+  void send(const SignalAddress& to, const Datagram& datagram);
 
   // Takes the next datagram; false when there is none. What it shows stays valid until release(),
   // which comes before the next receive().
@@ -60,15 +56,13 @@ class SignalQueue {
 
   // Readable after arm() when something arrives; then read_event() is to be called.
   int event_fd() const { return channel_->fd; }
-  void arm() { ibv_req_notify_cq(cq_, 0); }
+  void arm() { ibv_req_notify_cq(cq_, kOnlyWhatArrives); }
   void read_event();
 
-  // Grows each time that the queue pair is started.
-  std::uint32_t starts() const { return starts_; }
-
  private:
-  static constexpr std::size_t kHeadBytes = 8;
+  static constexpr std::size_t kHeadBytes = 32;
   static constexpr std::size_t kGrhBytes = 40;  // In front of each datagram received.
+  static constexpr int kOnlyWhatArrives = 1;    // And errors: "solicited" in the words of verbs.
   static constexpr int kReceives = 64;
   static constexpr int kSends = 32;
 
@@ -77,6 +71,9 @@ class SignalQueue {
   bool start(std::string& why);
   bool start_again();
   bool post_receive(Slot& slot);
+  void reap();
+  ibv_ah* way_to(const PortAddress& port);
+  void forget_ways();
 
   Port& port_;
   const IbvTable& table_;
@@ -86,13 +83,16 @@ class SignalQueue {
   SlotPool send_slots_;
   std::vector<Slot*> receives_;    // All of them,
   const Slot* lent_ = nullptr;     // and the one that the caller looks at.
+  std::deque<ibv_wc> arrived_;     // Those of them that receive() will show.
   std::vector<Slot*> sends_;       // All of them,
   std::vector<Slot*> free_sends_;  // and those that are not under way.
   bool failed_ = false;            // The queue pair is in error.
-  std::uint32_t starts_ = 0;
   ibv_comp_channel* channel_ = nullptr;
   ibv_cq* cq_ = nullptr;
   ibv_qp* qp_ = nullptr;
+  // To each port that was sent to, whatever number of processes are there.
+  using PortKey = std::array<std::uint8_t, 18>;
+  std::map<PortKey, ibv_ah*> ways_;
 };
 
 }  // namespace tern::verbs

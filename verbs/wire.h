@@ -43,13 +43,19 @@ struct EndpointAddress {
 static_assert(sizeof(EndpointAddress) == 32);
 
 // In front of each datagram: a message of core/connect_message.h, then the sender's business card.
+// Where the answer goes is said apart, so that it can leave before anybody has read the card.
 struct DatagramHead {
   std::uint32_t magic;
   std::uint16_t message_bytes;
   std::uint16_t card_bytes;
+  ibv_gid gid;
+  std::uint32_t qp_number;
+  std::uint16_t lid;
+  std::uint8_t gid_type;
+  std::uint8_t ethernet;
 };
-static_assert(sizeof(DatagramHead) == 8);
-inline constexpr std::uint32_t kDatagramMagic = 0x7465726e;
+static_assert(sizeof(DatagramHead) == 32);
+inline constexpr std::uint32_t kDatagramMagic = 0x7465726f;
 inline constexpr std::uint32_t kQkey = 0x11a27e52;  // Of all signalling queue pairs of Tern.
 
 }  // namespace tern::verbs

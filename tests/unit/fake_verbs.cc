@@ -44,6 +44,7 @@ bool happened = false;
 bool network_down = false;
 int rules_broken = 0;
 int alive = 0;
+int address_handles = 0;
 std::minstd_rand random_bits(7);
 ibv_device device;
 ibv_device* devices[] = {&device, nullptr};
@@ -414,9 +415,17 @@ verbs::IbvTable make_table() {
   table.destroy_qp = destroy_qp;
   table.create_ah = [](ibv_pd*, ibv_ah_attr*) -> ibv_ah* {
     const Lock lock(mutex);
-    return made<FakeAh>("create_ah");
+    FakeAh* const ah = made<FakeAh>("create_ah");
+    if (ah != nullptr) ++address_handles;
+    return ah;
   };
-  table.destroy_ah = [](ibv_ah* ah) { return gone<FakeAh>(static_cast<FakeAh*>(ah)); };
+  table.destroy_ah = [](ibv_ah* ah) {
+    {
+      const Lock lock(mutex);
+      --address_handles;
+    }
+    return gone<FakeAh>(static_cast<FakeAh*>(ah));
+  };
   table.wc_status_str = [](ibv_wc_status) { return "status"; };
   table.event_type_str = [](ibv_event_type) { return "event"; };
   return table;
@@ -454,6 +463,11 @@ int broken_rules() {
 int objects_alive() {
   const Lock lock(mutex);
   return alive;
+}
+
+int address_handles_alive() {
+  const Lock lock(mutex);
+  return address_handles;
 }
 
 int queue_pairs_alive(ibv_qp_type type) {

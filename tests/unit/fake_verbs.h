@@ -31,6 +31,7 @@ void set_network_down(bool down);
 int broken_rules();
 // Objects that were created and not destroyed.
 int objects_alive();
+int address_handles_alive();
 int queue_pairs_alive(ibv_qp_type type);
 std::vector<std::string> fault_names();
 

@@ -146,6 +146,24 @@ TEST_F(VerbsFabricTest, NothingIsMadeBeforeTheFirstMessage) {
   EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_RC), 2);
 }
 
+// The thread makes what all connections share before the first one, and all processes of a port are
+// sent to by one address handle.
+TEST_F(VerbsFabricTest, WhatConnectionsShareIsThereBeforeThem) {
+  Process a(0), b(1), c(2);
+  std::string why;
+  ASSERT_TRUE(a.start(options_with(false), why)) << why;
+  const int without = test::objects_alive();
+  ASSERT_TRUE(b.start(options_with(true), why) && c.start(options_with(true), why)) << why;
+  // Beside what a has: channel, completion and receive queue, and a registration.
+  EXPECT_TRUE(wait_for([&] { return test::objects_alive() == 3 * without + 2 * 4; }, {&a}));
+  EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_RC), 0);
+  Random random(20);
+  ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+  const int handles = test::address_handles_alive();
+  ASSERT_TRUE(wait_for([&] { return a.send(c, random); }, {&a, &c}));
+  EXPECT_EQ(test::address_handles_alive(), handles + 1);  // That of c.
+}
+
 TEST_F(VerbsFabricTest, ARequestIsAnsweredWhileTheProgramComputes) {
   Process a(0), b(1);
   std::string why;
