@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
 #include "impl.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/runtime.h"
 
 namespace tern::mpi {
 namespace {
@@ -45,8 +45,8 @@ std::vector<Info::Entry> environment_of(const std::vector<std::string>& words) {
     for (std::size_t i = 1; i < words.size(); ++i) arguments += (i > 1 ? " " : "") + words[i];
     add("argv", arguments);
   }
-  const char* const size = std::getenv("PMI_SIZE");  // Absent: started without a launcher.
-  add("maxprocs", size == nullptr ? "1" : size);
+  const auto& wireup = runtime().wireup;
+  add("maxprocs", std::to_string(wireup == nullptr ? 1 : wireup->info().size));
   utsname system{};
   if (uname(&system) == 0) {
     add("host", system.nodename);

@@ -114,6 +114,31 @@ def broken_queue_pairs_and_replaced_memory():
     require("[       OK ]" in output and "SKIPPED" not in output, "nothing was tested although there is a device", output)
 
 
+def programs():
+    """All of tests/mpi but those that look at shared memory, or are no test by themselves."""
+    apart = ("lazy", "preconnect", "endings", "p2p_huge")
+    names = [name.removeprefix("mpi_") for name in sorted(os.listdir(f"{BUILD}/tests/mpi/bin"))]
+    return [name for name in names if name not in apart]
+
+
+@slow_check
+def all_programs_inside_one_host():
+    for program in programs():
+        mpiexec(3, program, "verbs")
+
+
+@slow_check
+def all_programs_across_hosts():
+    for program in programs():
+        across_hosts(program, 4, "shm,verbs")
+
+
+@slow_check
+def all_programs_across_hosts_over_verbs():
+    for program in programs():
+        across_hosts(program, 2, "verbs")
+
+
 def queue_pairs(kind):
     shown = run(["rdma", "resource", "show", "qp"], 20)
     return len([line for line in shown.splitlines() if f"type {kind} " in line and "rdma_survive" in line])
