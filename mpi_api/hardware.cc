@@ -17,9 +17,9 @@
 namespace tern::mpi {
 namespace {
 
-constexpr std::array<std::string_view, kResources> kNames = {"mpi_shared_memory", "hwloc://Package",
-                                                             "hwloc://NUMANode",  "hwloc://L3Cache",
-                                                             "hwloc://Core",      "hwloc://PU"};
+constexpr std::array<std::string_view, kResources> kNames = {
+    "mpi_shared_memory", "hwloc://Package", "hwloc://NUMANode", "hwloc://L3Cache",
+    "hwloc://L2Cache",   "hwloc://L1Cache", "hwloc://Core",     "hwloc://PU"};
 constexpr std::string_view kPrefix = "hwloc://";
 
 // More than any kernel is built for.
@@ -85,6 +85,17 @@ std::string numa_node_cpus(int cpu) {
   return {};
 }
 
+// CPUs that share the cache of a level with this one; of level 1, the cache of data.
+std::string cache_cpus(int cpu, std::string_view level) {
+  for (int index = 0;; ++index) {
+    const std::string folder = tern::format("cache/index{}/", index);
+    const std::string found = cpu_file(cpu, folder + "level");
+    if (found.empty()) return {};
+    if (found != level || cpu_file(cpu, folder + "type") == "Instruction") continue;
+    return cpu_file(cpu, folder + "shared_cpu_list");
+  }
+}
+
 // CPUs of the instance of `resource` that `cpu` belongs to, as a list; empty when the kernel does
 // not say.
 std::string instance_cpus(Resource resource, int cpu) {
@@ -94,9 +105,11 @@ std::string instance_cpus(Resource resource, int cpu) {
     case Resource::kNumaNode:
       return numa_node_cpus(cpu);
     case Resource::kL3Cache:
-      return cpu_file(cpu, "cache/index3/level") == "3"
-                 ? cpu_file(cpu, "cache/index3/shared_cpu_list")
-                 : std::string();
+      return cache_cpus(cpu, "3");
+    case Resource::kL2Cache:
+      return cache_cpus(cpu, "2");
+    case Resource::kL1Cache:
+      return cache_cpus(cpu, "1");
     case Resource::kCore:
       return cpu_file(cpu, "topology/core_cpus_list");
     case Resource::kPu:

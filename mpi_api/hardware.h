@@ -11,8 +11,17 @@
 namespace tern::mpi {
 
 // From the largest to the smallest.
-enum class Resource : std::uint8_t { kHost, kPackage, kNumaNode, kL3Cache, kCore, kPu };
-inline constexpr int kResources = 6;
+enum class Resource : std::uint8_t {
+  kHost,
+  kPackage,
+  kNumaNode,
+  kL3Cache,
+  kL2Cache,
+  kL1Cache,
+  kCore,
+  kPu
+};
+inline constexpr int kResources = 8;
 
 // As in the value of the info key mpi_hw_resource_type: "mpi_shared_memory", "hwloc://Package", ...
 std::string_view resource_name(Resource resource);

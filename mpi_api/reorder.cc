@@ -15,7 +15,7 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Cost of a unit of traffic between processes that share everything up to the resource before.
 // Rough ratios of latencies, host first; sharing a core or not makes no difference worth a move.
-constexpr std::array<int, kResources> kDistance = {64, 8, 8, 3, 1, 0};
+constexpr std::array<int, kResources> kDistance = {64, 8, 8, 3, 1, 1, 1, 0};
 
 int distance(const Place& a, const Place& b) {
   if (a.host != b.host) return kDistance[0];

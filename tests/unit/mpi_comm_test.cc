@@ -1,7 +1,9 @@
 // What communicators can be asked without another process; creation is tested under tests/mpi.
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <array>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -154,11 +156,46 @@ TEST(Hardware, ResourcesAreKnownByTheirNamesWithAndWithoutPrefix) {
     EXPECT_EQ(parse_resource(resource_name(resource)), resource);
   }
   EXPECT_EQ(parse_resource("numanode"), Resource::kNumaNode);
+  EXPECT_EQ(parse_resource("hwloc://L2Cache"), Resource::kL2Cache);
   EXPECT_EQ(parse_resource("HWLOC://core"), Resource::kCore);
   EXPECT_EQ(parse_resource("mpi_shared_memory"), Resource::kHost);
   for (const char* unknown : {"", "hwloc://", "rack", "NUMANode2", "shared_memory"}) {
     EXPECT_EQ(parse_resource(unknown), std::nullopt) << unknown;
   }
+}
+
+// The cache of a level, as the kernel tells it: by its first CPU; -1 where it does not.
+int first_cpu_of_cache(int cpu, int level) {
+  for (int index = 0;; ++index) {
+    const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) +
+                               "/cache/index" + std::to_string(index) + "/";
+    int found = 0;
+    int first = -1;
+    std::string type;
+    if (!(std::ifstream(folder + "level") >> found)) return -1;
+    std::ifstream(folder + "type") >> type;
+    if (found != level || type == "Instruction") continue;
+    std::ifstream(folder + "shared_cpu_list") >> first;
+    return first;
+  }
+}
+
+TEST(Hardware, AProcessOnOneCpuIsInOneInstanceOfEveryCache) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (!CPU_ISSET(cpu, &before) || sched_setaffinity(0, sizeof one, &one) != 0) continue;
+    const Place place = place_of_this_process();
+    const auto instance = [&](Resource r) { return place.instance[static_cast<std::size_t>(r)]; };
+    EXPECT_EQ(instance(Resource::kPu), cpu);
+    EXPECT_EQ(instance(Resource::kL1Cache), first_cpu_of_cache(cpu, 1));
+    EXPECT_EQ(instance(Resource::kL2Cache), first_cpu_of_cache(cpu, 2));
+    EXPECT_EQ(instance(Resource::kL3Cache), first_cpu_of_cache(cpu, 3));
+  }
+  ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 }  // namespace
