@@ -2,8 +2,10 @@
 //
 // The bounds are measured, on hosts with a core for every rank and on crowded ones: where ranks
 // share cores, every message that somebody waits for costs a switch between processes, so few hops
-// win even with more messages. In shared memory a large block that one member gives to another is
-// copied twice, and only for two members that is still faster than the kernel's single copy.
+// win even with more messages. Between hosts (two of them, TCP) two levels win up to sizes at which
+// the leaders' copies cost more than the messages saved: with more members per host that is sooner.
+// In shared memory a large block that one member gives to another is copied twice, and only for two
+// members that is still faster than the kernel's single copy.
 #include "mpi_api/coll/selection.h"
 
 #include <algorithm>
@@ -48,9 +50,9 @@ constexpr Algorithm kBcastAlgorithms[] = {kShared,   kTwoLevel, kFlat,
                                           kBinomial, kChain,    kScatterAllgather};
 
 constexpr Rule kGatherRules[] = {
-    {16, 64_KiB, kAlways, kShared},         {kAnyRanks, 4_KiB, kAlways, kTwoLevel},
-    {16, kAnyBytes, kAlways, kFlat},        {kAnyRanks, 4_KiB, kAlways, kBinomial},
-    {kAnyRanks, kAnyBytes, kAlways, kFlat},
+    {16, 64_KiB, kAlways, kShared},         {16, 32_KiB, kAlways, kTwoLevel},
+    {kAnyRanks, 4_KiB, kAlways, kTwoLevel}, {16, kAnyBytes, kAlways, kFlat},
+    {kAnyRanks, 4_KiB, kAlways, kBinomial}, {kAnyRanks, kAnyBytes, kAlways, kFlat},
 };
 constexpr Algorithm kGatherAlgorithms[] = {kShared, kTwoLevel, kFlat, kBinomial};
 
@@ -73,10 +75,10 @@ constexpr Rule kAllgathervRules[] = {
 constexpr Algorithm kAllgathervAlgorithms[] = {kShared, kTwoLevel, kFlat, kCentral, kRing};
 
 constexpr Rule kAlltoallRules[] = {
-    {2, kAnyBytes, kAlways, kShared},           {16, 32_KiB, kAlways, kShared},
-    {kAnyRanks, 128, kAlways, kTwoLevel},       {16, kAnyBytes, kAlways, kFlat},
-    {kAnyRanks, 256, kAlways, kBruck},          {32, 32_KiB, kAlways, kFlat},
-    {kAnyRanks, kAnyBytes, kAlways, kPairwise},
+    {2, kAnyBytes, kAlways, kShared}, {16, 32_KiB, kAlways, kShared},
+    {16, 4_KiB, kAlways, kTwoLevel},  {kAnyRanks, 128, kAlways, kTwoLevel},
+    {16, kAnyBytes, kAlways, kFlat},  {kAnyRanks, 256, kAlways, kBruck},
+    {32, 32_KiB, kAlways, kFlat},     {kAnyRanks, kAnyBytes, kAlways, kPairwise},
 };
 constexpr Algorithm kAlltoallAlgorithms[] = {kShared, kTwoLevel, kFlat, kBruck, kPairwise};
 

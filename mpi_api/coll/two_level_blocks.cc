@@ -198,6 +198,7 @@ struct Table {
   DataView outgoing(Schedule& s, int host) const {
     const std::size_t bytes = block * static_cast<std::size_t>(hosts.size_of(host));
     std::vector<Block> runs;
+    runs.reserve(hosts.members().size());
     for (int row = 0; row < rows(); ++row) runs.push_back({place(row, hosts.start(host)), bytes});
     return DataView::of(base, s.keep(Layout(std::move(runs), 0, 0)), 1);
   }
