@@ -191,7 +191,8 @@ constexpr std::array<Description, kAlgorithms> kDescriptions = {{
     {"direct", "member i reduces block i, in segments"},
     {"halving", "recursive halving, then recursive doubling"},
     {"shared", "through memory that the members of one host share: blocking calls only"},
-    {"two_level", "inside each host, and between one member of each: where members share hosts"},
+    {"two_level",
+     "inside each host, and between one member of each: where there are several hosts"},
 }};
 
 // Algorithm + 1 that the user asked for; 0: none.
