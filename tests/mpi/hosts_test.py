@@ -22,13 +22,17 @@ OPTIONS = argparse.Namespace()
 PLACEMENTS = (("a,b", 2, 4), ("a,b,c", 2, 5), ("a,b", 1, 5), ("a,b,c", 1, 7), ("a,b,c,d", 2, 7))
 
 
+# The ranks of each host believe that they have all cores.
+SHARED_CORES = {"TERN_SPIN_US": "0", "TERN_YIELD_US": "1000"}
+
+
 def run(hosts, per_host, ranks, program, *arguments, **environment):
     """(exit code, output) under Hydra."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("TERN_COLL", "TERN_JOB_", "PMI_"))}
     job = subprocess.run([HYDRA, "-launcher", "fork", "-hosts", hosts, "-ppn", str(per_host), "-n", str(ranks),
                           str(program), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=LIMIT_S,
-                         env={**own, **environment})
+                         env={**own, **SHARED_CORES, **environment})
     return job.returncode, job.stdout
 
 
