@@ -4,7 +4,9 @@
  * usage: stages DIRECTORY
  * Each rank prints "init SECONDS"; then per stage (init, ring, all) "stage NAME RSS_KIB" and waits
  * for the file DIRECTORY/NAME. Rank 0 also prints "first US" and "steady US", its first round trip
- * with rank 1 and the median of later ones. No rank talks to others than the stage says.
+ * with rank 1 and the median of later ones, and "later US", its first one with rank 2 when both
+ * have talked to others (4 ranks and more). Who answers waits in MPI_Recv already. No rank talks to
+ * others than the stage says.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -53,14 +55,24 @@ static int compare(const void* left, const void* right) {
   return (a > b) - (a < b);
 }
 
-static void first_and_steady(void) {
-  static double times[kRoundTrips];
-  if (rank > 1) return;
-  for (int i = 0; i < kRoundTrips; ++i) {
+/* Microseconds of each of `count` round trips between rank 0, which begins, and another one. */
+static void round_trips(int other, int count, double* times) {
+  const int partner = rank == 0 ? other : 0;
+  int value = 0;
+  if (rank != 0 && rank != other) return;
+  if (rank == 0) usleep(200000); /* Until the other one waits. */
+  for (int i = 0; i < count; ++i) {
     const double begin = seconds();
-    exchange(1 - rank, 1 - rank);
+    if (rank == 0) MPI_Send(&value, 1, MPI_INT, partner, 0, MPI_COMM_WORLD);
+    MPI_Recv(&value, 1, MPI_INT, partner, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    if (rank != 0) MPI_Send(&value, 1, MPI_INT, partner, 0, MPI_COMM_WORLD);
     times[i] = (seconds() - begin) * 1e6;
   }
+}
+
+static void first_and_steady(void) {
+  static double times[kRoundTrips];
+  round_trips(1, kRoundTrips, times);
   const double first = times[0];
   qsort(times, kRoundTrips, sizeof times[0], compare);
   if (rank == 0) printf("first %.1f\nsteady %.1f\n", first, times[kRoundTrips / 2]);
@@ -77,6 +89,9 @@ int main(int argc, char** argv) {
   first_and_steady();
   exchange((rank + 1) % size, (rank + size - 1) % size);
   stop_at(argv[1], "ring");
+  double later = 0;
+  if (size > 3) round_trips(2, 1, &later);
+  if (size > 3 && rank == 0) printf("later %.1f\n", later);
   for (int step = 1; step < size; ++step)
     exchange((rank + step) % size, (rank + size - step) % size);
   stop_at(argv[1], "all");
