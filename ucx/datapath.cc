@@ -31,6 +31,11 @@ std::size_t pack(std::byte* to, std::uint64_t token, Kind kind, std::span<const 
   return static_cast<std::size_t>(append(append(to + sizeof prefix, head), body) - to);
 }
 
+// Who asks before on_peer_down() has said why waits for that.
+Post ended(const UcxLink& link) {
+  return link.state == UcxLink::State::kFailing ? Post::kNoCredit : Post::kPeerDown;
+}
+
 // A parcel that is on its way is a copy.
 Post at_once_or_copied(Post posted) { return posted == Post::kPending ? Post::kDone : posted; }
 
@@ -49,7 +54,7 @@ Post UcxFabric::send(Link& link, std::span<const std::byte> head, std::span<cons
 
 Post UcxFabric::post(UcxLink& link, Kind kind, std::span<const std::byte> head,
                      std::span<const std::byte> body) {
-  if (link.state != UcxLink::State::kOpen) return Post::kPeerDown;
+  if (link.state != UcxLink::State::kOpen) return ended(link);
   const std::size_t bytes = sizeof(MessageHead) + head.size() + body.size();
   const bool is_small = bytes <= kCopiedBytesMax;
   // Behind one that waits, others wait: UCX keeps the order of what it has accepted.
@@ -81,7 +86,7 @@ Post UcxFabric::post(UcxLink& link, Kind kind, std::span<const std::byte> head,
 Post UcxFabric::lend(Link& lent_to, std::span<const std::byte> head,
                      std::span<const std::byte> body, std::uint32_t op) {
   auto& link = static_cast<UcxLink&>(lent_to);
-  if (link.state != UcxLink::State::kOpen) return Post::kPeerDown;
+  if (link.state != UcxLink::State::kOpen) return ended(link);
   if (link.in_flight >= kInFlightMax) return Post::kNoCredit;
   HeadParcel* const parcel = head_parcels_.get();
   if (parcel == nullptr) return Post::kNoCredit;
@@ -112,9 +117,8 @@ Post UcxFabric::post_parcel(UcxLink& link, Parcel& parcel, std::span<const std::
 }
 
 Post UcxFabric::refused(UcxLink& link, ucs_status_t status) {
-  if (status == UCS_ERR_NO_RESOURCE || status == UCS_ERR_NO_MEMORY) return Post::kNoCredit;
-  fail(link, status);
-  return Post::kPeerDown;
+  if (status != UCS_ERR_NO_RESOURCE && status != UCS_ERR_NO_MEMORY) fail(link, status);
+  return Post::kNoCredit;
 }
 
 void UcxFabric::free_parcel(Parcel& parcel) {
@@ -154,7 +158,8 @@ int UcxFabric::report_returned(FabricSink& sink) {
 }
 
 int UcxFabric::poll(FabricSink& sink) {
-  if (idle_polls_ >= kIdlePolls && in_flight_ == 0 && idle_polls_++ % kIdlePollsPerLook != 0) {
+  if (idle_polls_ >= kIdlePolls && in_flight_ == 0 && unsettled_.empty() &&
+      idle_polls_++ % kIdlePollsPerLook != 0) {
     return 0;
   }
   sink_ = &sink;

@@ -258,9 +258,11 @@ TEST_F(UcxFaults, ARefusedSendIsAPeerThatIsDown) {
   on_send = [](const std::byte*&, std::size_t&) {
     return UCS_STATUS_PTR(UCS_ERR_CONNECTION_RESET);
   };
-  EXPECT_EQ(say(1), Post::kPeerDown);
+  EXPECT_EQ(say(1), Post::kNoCredit);  // Until it is known why.
   on_send = nullptr;
+  EXPECT_EQ(say(1), Post::kNoCredit);
   ASSERT_TRUE(until([this] { return a_.sink.down > 0; }));
+  EXPECT_EQ(say(1), Post::kPeerDown);
   EXPECT_NE(a_.sink.why.find("its process has ended"), std::string::npos) << a_.sink.why;
 }
 
