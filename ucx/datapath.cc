@@ -1,8 +1,7 @@
 // ucx/datapath.cc - messages on their way through UCX; see fabric.h.
-#include <algorithm>
 #include <cstring>
+#include <optional>
 
-#include "core/check.h"
 #include "core/clock.h"
 #include "ucx/fabric.h"
 
@@ -15,8 +14,8 @@ constexpr std::uint32_t kInFlightMax = 16;
 // the host would pay for.
 constexpr std::uint32_t kIdlePolls = 1024;
 constexpr std::uint32_t kIdlePollsPerLook = 16;
-
-constexpr std::uint32_t kPollsPerLook = 64;
+// Polls after which the clock is read, for new sockets.
+constexpr std::uint32_t kPollsPerClock = 64;
 
 // memcpy() must not be given a null pointer, which an empty span may have.
 std::byte* append(std::byte* to, std::span<const std::byte> bytes) {
@@ -170,7 +169,7 @@ int UcxFabric::poll(FabricSink& sink) {
     events_ += settle(sink);
   sink_ = nullptr;
   idle_polls_ = events_ > 0 || moved > 0 ? 0 : idle_polls_ + 1;
-  if (++polls_ % kPollsPerLook == 0) look_after_sockets();
+  if (++polls_ % kPollsPerClock == 0) look_after_sockets();
   return events_ + static_cast<int>(moved > 0);
 }
 

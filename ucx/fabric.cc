@@ -7,7 +7,6 @@
 #include <cstring>
 #include <utility>
 
-#include "core/check.h"
 #include "core/clock.h"
 #include "core/format.h"
 #include "ucx/address.h"
