@@ -71,6 +71,9 @@ class UcxFaults : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string why;
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP() << "UCX is not instrumented: what its own thread does looks unordered";
+#endif
     real_table = load_ucp(why);
     if (real_table == nullptr) GTEST_SKIP() << why;
     table_ = *real_table;
@@ -106,8 +109,8 @@ class UcxFaults : public ::testing::Test {
     ASSERT_TRUE(until([this] { return a_.sink.contacts == 1; }));
   }
   Post say(std::size_t bytes) {
-    const std::vector<std::byte> body(bytes);
-    return a_.fabric->send(*link_, std::span(body).first(8), body);
+    const std::vector<std::byte> head(8);
+    return a_.fabric->send(*link_, head, std::vector<std::byte>(bytes));
   }
   bool until(const std::function<bool()>& condition) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
