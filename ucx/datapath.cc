@@ -62,7 +62,7 @@ Post UcxFabric::post(UcxLink& link, Kind kind, std::span<const std::byte> head,
     ucp_request_param_t at_once{};
     at_once.op_attr_mask = UCP_OP_ATTR_FLAG_FORCE_IMM_CMPL | UCP_OP_ATTR_FIELD_FLAGS;
     at_once.flags = UCP_AM_SEND_FLAG_EAGER;
-    const ucs_status_ptr_t sent =
+    void* const sent =
         table_.am_send_nbx(link.ep, kActiveMessageId, nullptr, 0, scratch_.data(), bytes, &at_once);
     if (sent == nullptr) return Post::kDone;
     if (UCS_PTR_STATUS(sent) != UCS_ERR_NO_RESOURCE) return refused(link, UCS_PTR_STATUS(sent));
@@ -104,8 +104,8 @@ Post UcxFabric::post_parcel(UcxLink& link, Parcel& parcel, std::span<const std::
   param.flags = UCP_AM_SEND_FLAG_EAGER;
   param.cb.send = on_sent;
   param.user_data = &parcel;
-  const ucs_status_ptr_t sent = table_.am_send_nbx(link.ep, kActiveMessageId, head.data(),
-                                                   head.size(), body.data(), body.size(), &param);
+  void* const sent = table_.am_send_nbx(link.ep, kActiveMessageId, head.data(), head.size(),
+                                        body.data(), body.size(), &param);
   if (UCS_PTR_IS_PTR(sent)) {
     ++link.in_flight;
     ++in_flight_;

@@ -169,7 +169,7 @@ void UcxFabric::close_endpoint(UcxLink& link, bool force) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
   param.flags = force ? UCP_EP_CLOSE_FLAG_FORCE : 0;
-  const ucs_status_ptr_t closing = table_.ep_close_nbx(link.ep, &param);
+  void* const closing = table_.ep_close_nbx(link.ep, &param);
   if (UCS_PTR_IS_PTR(closing)) {
     link.closing = closing;
   } else {
