@@ -213,7 +213,7 @@ void ContactDesk::announce_end(std::string_view why, const Choice& with_us) {
   }
 }
 
-int ContactDesk::open_port(std::string& name) {
+int ContactDesk::open_port(std::string& name, std::size_t longest) {
   auto port = std::make_shared<Port>();
   spawn::PortName& parts = port->parts;
   const spawn::Station here = spawn::station_of(engine_.own_card());
@@ -225,18 +225,18 @@ int ContactDesk::open_port(std::string& name) {
   if (!spawn::make_secret(parts.secret)) {
     return fail(MPI_ERR_OTHER, "the system gives no random numbers for the port's secret");
   }
-  port->name = parts.encode();
+  port->name = parts.encode(longest);
   // Names are short. One address is enough to meet, and the longest goes first.
   while (port->name.empty() && parts.fabrics.size() > 1) {
     const auto length = [](const auto& fabric) { return fabric.address.size(); };
     parts.fabrics.erase(std::ranges::max_element(parts.fabrics, {}, length));
-    port->name = parts.encode();
+    port->name = parts.encode(longest);
   }
   if (port->name.empty()) {
     return fail(MPI_ERR_OTHER,
                 "the address of this process does not fit a port name of {} characters; choose "
                 "another fabric (TERN_FABRIC)",
-                spawn::kPortNameLongest);
+                longest);
   }
   name = port->name;
   ports_.push_back(std::move(port));

@@ -47,7 +47,7 @@ class ContactDesk {
   ContactDesk(const ContactDesk&) = delete;
   ContactDesk& operator=(const ContactDesk&) = delete;
 
-  int open_port(std::string& name);
+  int open_port(std::string& name, std::size_t longest = spawn::kPortNameLongest);
   // Clients that wait on it are told so. False: this process has no such port.
   bool close_port(std::string_view name);
 

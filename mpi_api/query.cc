@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -11,11 +12,13 @@
 #include "core/card.h"
 #include "core/config.h"
 #include "core/counters.h"
+#include "core/format.h"
 #include "core/wait.h"
 #include "mpi.h"
 #include "mpi_api/coll/selection.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/fabrics.h"
+#include "spawn/engine_search.h"
 #include "spawn/port_name.h"
 #include "spawn/spawn_keys.h"
 
@@ -158,6 +161,22 @@ void list_spawn_keys(const Table& table) {
   }
 }
 
+void list_launchers(const Table& table) {
+  table.add({"launcher", "program", "detail"});
+  table.add({"fork", "mpiexec", "ranks on this host; used while no other is named"});
+  const auto found = spawn::find_engines();
+  for (const spawn::Engine engine : spawn::all_engines()) {
+    const auto here = std::ranges::find(found, engine, &spawn::FoundEngine::engine);
+    const spawn::EngineNeeds needs = spawn::engine_needs(engine);
+    table.add({std::string(spawn::engine_name(engine)), here == found.end() ? "" : here->program,
+               here != found.end() ? "ranks on other hosts"
+               : engine == spawn::Engine::kSlurm
+                   ? tern::format("not found: {} (Debian: {}); used inside a Slurm allocation",
+                                  needs.program, needs.package)
+                   : tern::format("not found: {} (Debian: {})", needs.program, needs.package)});
+  }
+}
+
 void list_counters(const Table& table) {
   table.add({"counter", "kind", "unit", "meaning"});
   for (const counters::Row& row : counters::table()) {
@@ -186,6 +205,7 @@ constexpr Topic kTopics[] = {
      list_counters},
     {"port", "what a port name says, and whether this host could connect: port NAME", list_no_port},
     {"spawn-keys", "info keys of MPI_Comm_spawn; ompi_ may be written tern_", list_spawn_keys},
+    {"launchers", "the launchers of others that mpiexec can use for several hosts", list_launchers},
     {"topics", "this list", list_topics},
 };
 

@@ -11,6 +11,7 @@ typedef void tern_row_function(void* context, int field_count, const char* const
 
 // Calls row() for each line of a topic; the first line holds the column names. Returns 0, or -1
 // when there is no such topic. Topics: "build", "variables", "fabrics", "collectives",
-// "algorithms", "counters", "port NAME", "spawn-keys", "topics". Any time, one thread at a time.
+// "algorithms", "counters", "port NAME", "spawn-keys", "launchers", "topics". Any time, one thread
+// at a time.
 int tern_query(const char* topic, tern_row_function* row, void* context);
 }

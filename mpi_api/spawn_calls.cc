@@ -14,6 +14,7 @@
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/internal.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/fabrics.h"
 #include "mpi_api/intercomm.h"
 #include "mpi_api/port.h"
 #include "mpi_api/process_calls.h"
@@ -129,6 +130,22 @@ int launch(SpawnWish& wish, std::unique_ptr<LauncherContact>& contact, std::vect
   return MPI_SUCCESS;
 }
 
+// Whether the new processes may be on other hosts, from where they can not reach this one's memory.
+bool names_hosts(const spawn::SpawnRequest& request) {
+  using Id = spawn::SpawnKey::Id;
+  for (const spawn::SpawnCommand& command : request.commands) {
+    for (const auto& [name, value] : command.info) {
+      const spawn::SpawnKey* const key = spawn::find_spawn_key(name);
+      if (key == nullptr) continue;
+      if (key->id == Id::kHost || key->id == Id::kAddHost || key->id == Id::kHostFile ||
+          key->id == Id::kAddHostFile) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 // Tells everybody how the root's part went, with the sentence of an error.
 int share(Comm& comm, int root, int error, Launched& launched, std::vector<int>& codes) {
   Bytes sentence;
@@ -200,7 +217,10 @@ int spawn_all(SpawnWish& wish, Comm& comm, int root, Comm** intercomm, int codes
   *intercomm = nullptr;
   if (comm.rank() == root) {
     error = wish.refusal.raise();
-    if (error == MPI_SUCCESS && wish.is_mpi) error = contact_desk().open_port(port);
+    if (names_hosts(wish.request)) runtime().fabrics->open_rest(engine());
+    if (error == MPI_SUCCESS && wish.is_mpi) {
+      error = contact_desk().open_port(port, spawn::kHiddenPortNameLongest);
+    }
     if (error == MPI_SUCCESS) error = launch(wish, contact, codes);
     launched.is_mpi = wish.is_mpi ? 1 : 0;
   }

@@ -1,57 +1,11 @@
 // spawn/engine.cc - see engine.h.
 #include "spawn/engine.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <filesystem>
-
 #include "core/format.h"
-#include "spawn/option_values.h"
 #include "spawn/pmi1_line.h"
 
 namespace tern::spawn {
 namespace {
-
-struct Kind {
-  Engine engine;
-  std::string_view name;
-  std::vector<const char*> programs;
-  const char* package;  // Of Debian.
-};
-
-const std::vector<Kind>& kinds() {
-  static const std::vector<Kind> all = {
-      {Engine::kSlurm, "srun", {"srun"}, "slurm-client"},
-      {Engine::kPrrte, "prrte", {"prterun"}, "prrte"},
-      {Engine::kOpenMpi, "openmpi", {"mpirun.openmpi", "orterun"}, "openmpi-bin"},
-      {Engine::kHydra, "hydra", {"mpiexec.hydra", "mpiexec.mpich"}, "mpich"},
-  };
-  return all;
-}
-
-bool is_program(const std::string& file) {
-  struct stat status;
-  return ::stat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-         ::access(file.c_str(), X_OK) == 0;
-}
-
-// Every Tern installation has links of others' names to a file called mpiexec.
-bool is_tern(const std::string& file) {
-  std::error_code failed;
-  const auto resolved = std::filesystem::canonical(file, failed);
-  return failed || resolved.filename() == "mpiexec";
-}
-
-std::string search(const std::vector<std::string>& directories, const char* program) {
-  for (const std::string& directory : directories) {
-    const std::string file = directory + "/" + program;
-    if (is_program(file) && !is_tern(file)) return file;
-  }
-  return {};
-}
 
 std::string text(const VariableLookup& lookup, const char* name) {
   const char* const value = lookup(name);
@@ -78,17 +32,16 @@ std::string reason(const JobPlan& plan) {
 }
 
 // Whether the launcher's way to other hosts is there.
-Problem check_agent(const JobPlan& plan, const std::vector<std::string>& directories) {
+Problem check_agent(const JobPlan& plan, const std::string& path) {
   if (!plan.launcher_agent.empty()) {
     const std::string program = plan.launcher_agent.substr(0, plan.launcher_agent.find(' '));
-    const bool there = program.find('/') == program.npos
-                           ? !search(directories, program.c_str()).empty()
-                           : is_program(program);
+    const bool there = program.find('/') == program.npos ? !search_path(path, program).empty()
+                                                         : is_program(program);
     if (there) return {};
     return Problem::usage(tern::format(
         "--launcher-agent names '{}', which is no program that can be run here", program));
   }
-  if (!search(directories, "ssh").empty() || !search(directories, "rsh").empty()) return {};
+  if (!search_path(path, "ssh").empty() || !search_path(path, "rsh").empty()) return {};
   return {tern::format("{}, and there is no ssh here to reach them with; install it (Debian: "
                        "openssh-client), or name another program with --launcher-agent",
                        reason(plan)),
@@ -96,24 +49,6 @@ Problem check_agent(const JobPlan& plan, const std::vector<std::string>& directo
 }
 
 }  // namespace
-
-std::string_view engine_name(Engine engine) {
-  return std::ranges::find(kinds(), engine, &Kind::engine)->name;
-}
-
-std::vector<FoundEngine> find_engines(std::string_view path) {
-  const auto directories = split_at(path, ':');
-  std::vector<FoundEngine> found;
-  for (const Kind& kind : kinds()) {
-    for (const char* program : kind.programs) {
-      std::string file = search(directories, program);
-      if (file.empty()) continue;
-      found.push_back({kind.engine, std::move(file)});
-      break;
-    }
-  }
-  return found;
-}
 
 bool needs_engine(const JobPlan& plan, const VariableLookup& lookup) {
   if (plan.launcher == "fork") return !plan.hosts.only_this_host();
@@ -131,7 +66,6 @@ Problem choose_engine(const JobPlan& plan, const VariableLookup& lookup, FoundEn
         host_name(), other_hosts(plan.hosts)));
   }
   const std::string path = text(lookup, "PATH");
-  const auto directories = split_at(path, ':');
   const auto found = find_engines(path);
   for (const FoundEngine& engine : found) {
     const bool is_slurm = engine.engine == Engine::kSlurm;
@@ -141,13 +75,13 @@ Problem choose_engine(const JobPlan& plan, const VariableLookup& lookup, FoundEn
     chosen = engine;
     // In an allocation the others start their daemons through Slurm, too.
     if (is_slurm || in_allocation(lookup) || plan.hosts.only_this_host()) return {};
-    return check_agent(plan, directories);
+    return check_agent(plan, path);
   }
-  for (const Kind& kind : kinds()) {
-    if (kind.name != plan.launcher) continue;
+  for (const Engine engine : all_engines()) {
+    if (engine_name(engine) != plan.launcher) continue;
     return {tern::format("--launcher {} needs the program {}, which is not in PATH; install it "
                          "(Debian: {})",
-                         kind.name, kind.programs[0], kind.package),
+                         plan.launcher, engine_needs(engine).program, engine_needs(engine).package),
             ExitCode::kNotFound};
   }
   return {tern::format("{}, which takes a launcher that reaches them, and none is in PATH; install "

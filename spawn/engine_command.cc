@@ -35,6 +35,24 @@ bool stays_here(std::string_view name) {
          std::ranges::any_of(kPrefixes, [&](auto prefix) { return name.starts_with(prefix); });
 }
 
+// What the launcher of a job that mpiexec runs inside of has said to its ranks: another one would
+// take it for its own.
+bool is_launchers_word(std::string_view name) {
+  constexpr auto kPrefixes = std::to_array<std::string_view>(
+      {"PMI_", "PMI2_", "PMIX_", "OMPI_COMM_WORLD_", "OMPI_UNIVERSE_SIZE", "OMPI_MCA_orte_",
+       "OMPI_MCA_ess", "OMPI_MCA_pmix", "OMPI_FIRST_RANKS", "OMPI_APP_CTX", "OMPI_NUM_APP_CTX",
+       "OMPI_COMMAND", "OMPI_ARGV", "OMPI_FILE_LOCATION", "PRTE_MCA_ess", env::kPrefix});
+  return std::ranges::any_of(kPrefixes, [&](auto prefix) { return name.starts_with(prefix); });
+}
+
+// Of a step's variables srun would make options of its own.
+bool is_of_step(std::string_view name) {
+  constexpr auto kOfJob =
+      std::to_array<std::string_view>({"SLURM_JOB_ID", "SLURM_JOBID", "SLURM_CONF",
+                                       "SLURM_CLUSTER_NAME", "SLURM_JOB_CPUS_PER_NODE"});
+  return name.starts_with("SLURM_") && std::ranges::find(kOfJob, name) == kOfJob.end();
+}
+
 std::string quoted(std::string_view word) {
   std::string text = "'";
   for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -97,6 +115,11 @@ class Translator {
     return all;
   }
 
+  bool is_of_outer_job(std::string_view name) const {
+    return is_launchers_word(name) ||
+           (engine_.engine == Engine::kSlurm && slurm_.inside_step && is_of_step(name));
+  }
+
   bool filters_environment() const {
     const EnvironmentWish& wish = plan_.common_environment;
     return wish.inherit_none || !wish.inherit_only.empty();
@@ -120,10 +143,7 @@ class Translator {
     };
     for (char* const* entry = inherited; *entry != nullptr; ++entry) {
       const std::string_view name = name_of(*entry);
-      const bool of_outer_job = name.starts_with("PMI_") || name.starts_with("PMIX_") ||
-                                name.starts_with("OMPI_COMM_WORLD_") ||
-                                name.starts_with(env::kPrefix);
-      if (of_outer_job) continue;
+      if (is_of_outer_job(name)) continue;
       command_.environment.emplace_back(*entry);
       const bool wanted =
           filters_environment() ? listed(name, wish.inherit_only) : !stays_here(name);
@@ -263,10 +283,11 @@ class Translator {
     if (plan_.report_bindings) words.emplace_back("--report-bindings");
     if (plan_.output.label != OutputWish::Label::kNone) words.emplace_back("--tag-output");
     append(words, {"--stdin", input()});
-    for (const std::string& name : forwarded_) append(words, {"-x", name});
     bool first = true;
     for (const AppPlan& app : plan_.apps) {
       if (!std::exchange(first, false)) words.emplace_back(":");
+      // Each part has its own.
+      for (const std::string& name : forwarded_) append(words, {"-x", name});
       add_part(app, "--wdir");
     }
   }

@@ -2,9 +2,11 @@
 #include "spawn/foreign_job.h"
 
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
 #include "spawn/job_env.h"
@@ -17,6 +19,20 @@ namespace {
 std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce484222325ULL) {
   for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   return value;
+}
+
+WireUp* to_abort = nullptr;  // Of abort_at_exit().
+pid_t process_to_abort = 0;
+
+void abort_job(int status, void*) {
+  // A child of fork() that has not executed another program is not the rank.
+  if (to_abort == nullptr || ::getpid() != process_to_abort) return;
+  to_abort->abort(status != 0 ? status : 1, "a rank has ended without MPI_Finalize");
+}
+
+std::optional<int> number_variable(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? std::nullopt : to_number(text);
 }
 
 std::string take(const char* name) {
@@ -48,7 +64,31 @@ void take_handed_facts(LaunchInfo& info) {
   ::unsetenv(env::kSeed);
 }
 
+void place_on_host(LaunchInfo& info) {
+  const auto rank = number_variable("MPI_LOCALRANKID");
+  const auto size = number_variable("MPI_LOCALNRANKS");
+  if (rank && size && *rank >= 0 && *rank < *size && *size <= info.size) {
+    info.local_rank = *rank;
+    info.local_size = *size;
+    return;
+  }
+  const int host = info.host_of(info.rank);
+  if (host < 0) return;
+  info.local_rank = info.local_size = 0;
+  for (int other = 0; other < info.size; ++other) {
+    if (info.host_of(other) != host) continue;
+    if (other < info.rank) ++info.local_rank;
+    ++info.local_size;
+  }
+}
+
 void end_with_launcher() { (void)::prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+void abort_at_exit(WireUp* wireup) {
+  if (wireup != nullptr && process_to_abort == 0) (void)::on_exit(abort_job, nullptr);
+  process_to_abort = ::getpid();
+  to_abort = wireup;
+}
 
 void claim_launcher_variables(std::string_view identity) {
   ::setenv(env::kJobId, "inherited", 0);

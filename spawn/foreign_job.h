@@ -18,9 +18,18 @@ std::uint64_t foreign_job_id(std::string_view launcher_name);
 // out of the environment: programs that this process starts are no part of that.
 void take_handed_facts(LaunchInfo& info);
 
+// Where this rank stands among those of its host: what the launcher says in the environment, else
+// counted from its map of hosts.
+void place_on_host(LaunchInfo& info);
+
 // Has the kernel end this process when what started it dies: a launcher's daemon that is killed
 // cannot end its ranks any more.
 void end_with_launcher();
+
+// For launchers that make no exit code of a process that leaves without finalize(), and may wait
+// for the others for ever: from now on exit() aborts the job with the code given to it. One WireUp
+// per process; nullptr ends it.
+void abort_at_exit(WireUp* wireup);
 
 // Remembers in the environment that the launcher's variables belong to this process (`identity`),
 // for the sake of programs that it starts.

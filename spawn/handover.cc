@@ -43,19 +43,28 @@ std::vector<char*> pointers(Words& words) {
   return all;
 }
 
-class Handover {
+class Handover final : public HandedJob {
  public:
   explicit Handover(const JobPlan& plan) : plan_(plan) {}
 
-  JobEnd run(EngineCommand command) {
+  EventLoop& loop() override { return loop_; }
+  void end(const std::string& why) override {
+    say(tern::format("{}; ending the job", why));
+    end(SIGTERM);
+  }
+
+  JobEnd run(EngineCommand command,
+             const std::function<void(HandedJob&, const Problem&)>& started) {
     program_ = command.arguments[0];
     if (!loop_.ok() ||
         !signals_.watch(loop_, [this](const auto& arrived) { on_signal(arrived); })) {
       say(tern::format("cannot watch for signals: {}", std::strerror(errno)));
       return {static_cast<int>(ExitCode::kFailure), 0};
     }
-    if (const Problem problem = start(command); problem.has()) {
-      say(problem.text);
+    const Problem problem = start(command);
+    if (started) started(*this, problem);
+    if (problem.has()) {
+      if (!started) say(problem.text);
       return {static_cast<int>(problem.code), 0};
     }
     if (plan_.timeout.count() > 0) {
@@ -137,15 +146,12 @@ class Handover {
 
 }  // namespace
 
-JobEnd hand_over(const JobPlan& plan, char* const* environment) {
+Problem prepare_handover(const JobPlan& plan, char* const* environment, EngineCommand& command) {
   FoundEngine engine;
   const auto lookup = [](const char* name) { return std::getenv(name); };
-  if (const Problem problem = choose_engine(plan, lookup, engine); problem.has()) {
-    say(problem.text);
-    return {static_cast<int>(problem.code), 0};
-  }
+  if (Problem problem = choose_engine(plan, lookup, engine); problem.has()) return problem;
   const SlurmFacts slurm = engine.engine == Engine::kSlurm ? read_slurm() : SlurmFacts();
-  EngineCommand command = make_engine_command(engine, plan, environment, random_id(), slurm);
+  command = make_engine_command(engine, plan, environment, random_id(), slurm);
   for (const std::string& option : command.lost) {
     remark(tern::format("{} has no effect with {}, which starts this job", option,
                         engine_name(engine.engine)));
@@ -155,7 +161,21 @@ JobEnd hand_over(const JobPlan& plan, char* const* environment) {
     for (const std::string& word : command.arguments) line += (line.empty() ? "" : " ") + word;
     remark(tern::format("the job is started by: {}", one_line(line)));
   }
-  return Handover(plan).run(std::move(command));
+  return {};
+}
+
+JobEnd run_handover(const JobPlan& plan, EngineCommand command,
+                    const std::function<void(HandedJob&, const Problem&)>& started) {
+  return Handover(plan).run(std::move(command), started);
+}
+
+JobEnd hand_over(const JobPlan& plan, char* const* environment) {
+  EngineCommand command;
+  if (const Problem problem = prepare_handover(plan, environment, command); problem.has()) {
+    say(problem.text);
+    return {static_cast<int>(problem.code), 0};
+  }
+  return run_handover(plan, std::move(command));
 }
 
 }  // namespace tern::spawn

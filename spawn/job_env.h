@@ -38,6 +38,7 @@ inline constexpr char kParentPort[] = "TERN_JOB_PARENT_PORT";   // Spawned jobs 
 inline constexpr char kSeed[] = "TERN_JOB_SEED";  // 64 random bits that tell jobs apart.
 // Whose the launcher's variables are; set by that process itself, so those it starts see it.
 inline constexpr char kLaunchedAs[] = "TERN_JOB_LAUNCHED_AS";
+inline constexpr char kPmiJob[] = "PMI_JOBID";  // PMI-2
 inline constexpr char kPmixRank[] = "PMIX_RANK";
 inline constexpr char kPmixNamespace[] = "PMIX_NAMESPACE";
 

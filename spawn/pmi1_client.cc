@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "spawn/foreign_job.h"
 #include "spawn/launcher_contact.h"
 
 namespace tern::spawn {
@@ -33,7 +34,13 @@ std::error_code lost_error() { return std::make_error_code(std::errc::connection
 
 }  // namespace
 
-Pmi1Client::~Pmi1Client() { ::close(fd_); }
+// A process that ends without finalize() leaves closing to the kernel: launchers that see the end
+// of the conversation before that of the process take it for a crash, and kill it before it has
+// said its exit code.
+Pmi1Client::~Pmi1Client() {
+  if (!own_) abort_at_exit(nullptr);
+  if (own_ || lost_ || finalized_) ::close(fd_);
+}
 
 std::error_code Pmi1Client::put_card(std::span<const std::byte> card) {
   const std::string text = encode_value(as_text(card));
@@ -191,9 +198,12 @@ void Pmi1Client::abort(int code, std::string_view message) {
   std::string line = "cmd=abort exitcode=" + std::to_string(code);
   if (own_) line += " message=" + encode_value(message);
   (void)send_all(fd_, line + "\n");
+  if (!own_) abort_at_exit(nullptr);
 }
 
 std::error_code Pmi1Client::finalize(milliseconds timeout) {
+  finalized_ = true;
+  if (!own_) abort_at_exit(nullptr);
   if (own_) return send_all(fd_, "cmd=finalize\n") ? std::error_code() : lost_error();
   std::string_view answer;
   return call("cmd=finalize\n", "finalize_ack", answer, timeout) ? std::error_code() : lost_error();

@@ -58,7 +58,6 @@ class Pmi1Client final : public WireUp {
   std::string introduce(std::string_view pmi_id);  // PMI_PORT only. These return a sentence
   std::string init_foreign();                      // on failure, else nothing.
   std::string read_foreign_facts();
-  void place_on_host(const char* local_rank, const char* local_size);
 
   // One request and its answer, for foreign launchers. False when the launcher is gone or answers
   // something else; `answer` is lent until the next read.
@@ -77,6 +76,7 @@ class Pmi1Client final : public WireUp {
   int fd_;
   bool own_ = false;  // The launcher is our mpiexec: the extensions may be used.
   bool lost_ = false;
+  bool finalized_ = false;
   bool asked_ = false;  // Foreign launchers: the front of pending_ is on its way.
   int events_ = 0;      // Delivered by the poll() in progress.
   std::size_t value_bytes_max_ = 1024;

@@ -172,27 +172,9 @@ std::string Pmi1Client::read_foreign_facts() {
   if (lost_) return "the launcher ended while this process was connecting to it";
   take_handed_facts(info_);
   end_with_launcher();
-  place_on_host(std::getenv("MPI_LOCALRANKID"), std::getenv("MPI_LOCALNRANKS"));
+  abort_at_exit(this);
+  place_on_host(info_);
   return {};
-}
-
-// Where the launcher does not say it, the local rank is counted from its map of hosts.
-void Pmi1Client::place_on_host(const char* local_rank, const char* local_size) {
-  const auto rank = local_rank == nullptr ? std::nullopt : to_number(local_rank);
-  const auto size = local_size == nullptr ? std::nullopt : to_number(local_size);
-  if (rank && size && *rank >= 0 && *rank < *size && *size <= info_.size) {
-    info_.local_rank = *rank;
-    info_.local_size = *size;
-    return;
-  }
-  const int host = info_.host_of(info_.rank);
-  if (host < 0) return;
-  info_.local_rank = info_.local_size = 0;
-  for (int other = 0; other < info_.size; ++other) {
-    if (info_.host_of(other) != host) continue;
-    if (other < info_.rank) ++info_.local_rank;
-    ++info_.local_size;
-  }
 }
 
 }  // namespace tern::spawn

@@ -104,9 +104,9 @@ std::string with_host(const PortName& port, std::size_t host_bytes) {
 
 }  // namespace
 
-std::string PortName::encode() const {
+std::string PortName::encode(std::size_t longest) const {
   std::string text = with_host(*this, host.size());
-  const std::size_t surplus = text.size() - std::min(text.size(), kPortNameLongest);
+  const std::size_t surplus = text.size() - std::min(text.size(), longest);
   if (surplus == 0) return text;
   return surplus < host.size() ? with_host(*this, host.size() - surplus) : std::string();
 }
@@ -128,7 +128,7 @@ std::optional<PortName> PortName::decode(std::string_view text, std::string& why
   PortName port;
   std::uint32_t check = 0;
   const std::size_t covered = text.rfind(':') + 1;
-  if (parts.size() != kPartsAfterMagic + 1 || text.size() > kPortNameLongest ||
+  if (parts.size() != kPartsAfterMagic + 1 || text.size() > kHiddenPortNameLongest ||
       !read_number(parts.back(), check, 16) ||
       check != static_cast<std::uint32_t>(checksum(text.substr(0, covered))) ||
       !read_fields(parts, port)) {

@@ -21,6 +21,8 @@ namespace tern::spawn {
 
 // The longest name: the smallest MPI_MAX_PORT_NAME of any MPI ABI, less the terminating zero.
 inline constexpr std::size_t kPortNameLongest = 254;
+// Of names that no user sees: those that spawned processes find in their environment.
+inline constexpr std::size_t kHiddenPortNameLongest = 1000;
 
 using PortSecret = std::array<std::uint8_t, 16>;
 
@@ -41,7 +43,7 @@ struct PortName {
   PortSecret secret{};
 
   // Empty when it would be too long; a long host name is shortened before that.
-  std::string encode() const;
+  std::string encode(std::size_t longest = kPortNameLongest) const;
   // nullopt with a sentence in `why` for a text that is not an undamaged port name.
   static std::optional<PortName> decode(std::string_view text, std::string& why);
 };

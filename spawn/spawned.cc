@@ -9,9 +9,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <utility>
 
 #include "core/format.h"
 #include "spawn/abstract_socket.h"
+#include "spawn/handover.h"
 #include "spawn/job.h"
 #include "spawn/pmi1_line.h"
 #include "spawn/prepare.h"
@@ -85,12 +89,13 @@ class Copies {
 // The process that asked for the job, on the other end of a socket.
 class Origin {
  public:
-  Origin(int fd, Job& job) : fd_(fd), job_(job) {}
+  using End = std::function<void(const std::string& why)>;
+  Origin(int fd, EventLoop& loop, End end) : fd_(fd), loop_(loop), end_(std::move(end)) {}
 
   void answer(const SpawnAnswer& answer) const { (void)send_all(fd_, answer.encode()); }
 
   void watch() {
-    (void)job_.loop().add(fd_, EPOLLIN, [this](std::uint32_t) { receive(); });
+    (void)loop_.add(fd_, EPOLLIN, [this](std::uint32_t) { receive(); });
   }
   bool is_attached() const { return attached_; }
 
@@ -103,38 +108,83 @@ class Origin {
     const bool given_up = said_.starts_with(kGiveUpLine);
     if (given_up || said_.starts_with(kDetachLine)) attached_ = false;
     if (size > 0 && attached_) return;
-    job_.loop().remove(fd_);
+    loop_.remove(fd_);
     ::close(fd_);
-    if (given_up) job_.end("the process that spawned this job waited in vain for MPI_Init");
-    if (attached_) job_.end("the process that spawned this job has ended without disconnecting");
+    if (given_up) end_("the process that spawned this job waited in vain for MPI_Init");
+    if (attached_) end_("the process that spawned this job has ended without disconnecting");
   }
 
   int fd_;
-  Job& job_;
+  EventLoop& loop_;
+  End end_;
   std::string said_;
   bool attached_ = true;
 };
 
-Problem prepare_all(const SpawnRequest& request, SpawnPlan& plan, PreparedJob& prepared,
-                    Copies& copies) {
-  if (Problem problem = plan_spawn(request, environ, plan); problem.has()) return problem;
+void name_unknown_keys(const SpawnPlan& plan) {
   const char* const verbose = std::getenv("TERN_VERBOSE");
-  if (verbose != nullptr && to_number(verbose).value_or(0) >= 1) {
-    for (const std::string& key : plan.unknown_keys) {
-      remark(tern::format("the info key `{}` of a spawn call is not known and has no effect", key));
-    }
+  if (verbose == nullptr || to_number(verbose).value_or(0) < 1) return;
+  for (const std::string& key : plan.unknown_keys) {
+    remark(tern::format("the info key `{}` of a spawn call is not known and has no effect", key));
   }
-  if (!plan.job.hosts.only_this_host()) {
-    return Problem::usage(
-        tern::format("processes can be spawned on this host ({}) only, and {} is named",
-                     host_name(), plan.job.hosts.hosts.back().name));
-  }
+}
+
+Problem prepare_all(SpawnPlan& plan, PreparedJob& prepared, Copies& copies) {
   if (Problem problem = prepare(plan.job, environ, prepared); problem.has()) return problem;
   for (std::size_t i = 0; i < prepared.programs.size(); ++i) {
     Problem problem = copies.make(plan.extras[i], prepared.programs[i]);
     if (problem.has()) return problem;
   }
   return {};
+}
+
+SpawnAnswer answer_to(const JobPlan& plan, const Problem& problem) {
+  SpawnAnswer answer{{}, problem.text};
+  for (const AppPlan& app : plan.apps) answer.counts.push_back(app.count);
+  return answer;
+}
+
+int refuse(int fd, const Problem& problem) {
+  (void)send_all(fd, SpawnAnswer{{}, problem.text}.encode());
+  return 0;  // The process that asked has been told.
+}
+
+// On other hosts, by a launcher that reaches them. Whether a program can be executed there shows
+// when it calls MPI_Init, or does not.
+int run_elsewhere(int fd, const SpawnPlan& plan) {
+  EngineCommand command;
+  if (const Problem problem = prepare_handover(plan.job, environ, command); problem.has()) {
+    return refuse(fd, problem);
+  }
+  std::unique_ptr<Origin> origin;
+  (void)run_handover(plan.job, std::move(command), [&](HandedJob& job, const Problem& problem) {
+    origin =
+        std::make_unique<Origin>(fd, job.loop(), [&job](const std::string& why) { job.end(why); });
+    origin->answer(answer_to(plan.job, problem));
+    origin->watch();
+  });
+  return 0;  // What goes wrong shows in the processes that are connected to these, or wait for
+             // them.
+}
+
+int run_here(int fd, const SpawnRequest& request, SpawnPlan& plan) {
+  PreparedJob prepared;
+  Copies copies;
+  if (const Problem problem = prepare_all(plan, prepared, copies); problem.has()) {
+    return refuse(fd, problem);
+  }
+  Job job(plan.job, prepared);
+  for (const auto& [key, value] : request.values) job.preset(key, value);
+  Origin origin(fd, job.loop(), [&job](const std::string& why) { job.end(why); });
+  bool failed = false;
+  job.when_started([&](const Problem& problem) {
+    failed = problem.has();
+    origin.answer(answer_to(plan.job, problem));
+    origin.watch();
+  });
+  const int code = job.run();
+  // What goes wrong in a job of its own harms nobody.
+  return failed || !origin.is_attached() ? 0 : code;
 }
 
 }  // namespace
@@ -149,26 +199,11 @@ int run_spawned(const std::string& address) {
     return static_cast<int>(ExitCode::kFailure);
   }
   SpawnPlan plan;
-  PreparedJob prepared;
-  Copies copies;
-  if (const Problem problem = prepare_all(*request, plan, prepared, copies); problem.has()) {
-    (void)send_all(fd, SpawnAnswer{{}, problem.text}.encode());
-    return 0;  // The process that asked has been told.
+  if (const Problem problem = plan_spawn(*request, environ, plan); problem.has()) {
+    return refuse(fd, problem);
   }
-  Job job(plan.job, prepared);
-  for (const auto& [key, value] : request->values) job.preset(key, value);
-  Origin origin(fd, job);
-  bool failed = false;
-  job.when_started([&](const Problem& problem) {
-    failed = problem.has();
-    SpawnAnswer answer{{}, problem.text};
-    for (const AppPlan& app : plan.job.apps) answer.counts.push_back(app.count);
-    origin.answer(answer);
-    origin.watch();
-  });
-  const int code = job.run();
-  // What goes wrong in a job of its own harms nobody.
-  return failed || !origin.is_attached() ? 0 : code;
+  name_unknown_keys(plan);
+  return plan.job.hosts.only_this_host() ? run_here(fd, *request, plan) : run_elsewhere(fd, plan);
 }
 
 }  // namespace tern::spawn

@@ -12,6 +12,7 @@
 #include "spawn/job_env.h"
 #include "spawn/launcher_contact.h"
 #include "spawn/pmi1_client.h"
+#include "spawn/pmi2_client.h"
 #include "spawn/pmix_client.h"
 
 namespace tern::spawn {
@@ -127,11 +128,24 @@ std::unique_ptr<WireUp> make_pmix(const std::string& identity, std::string& erro
   return client;
 }
 
-std::unique_ptr<WireUp> make_pmi1(const char* fd, const char* port, std::string& error) {
-  const char* id = std::getenv(env::kPmiId);
-  std::unique_ptr<Pmi1Client> client =
-      fd != nullptr ? Pmi1Client::from_descriptor(to_number(fd).value_or(-1), error)
-                    : Pmi1Client::from_port(port, id == nullptr ? "0" : id, error);
+bool is_socket(int fd) {
+  struct stat status;
+  return fd >= 0 && ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+// srun --mpi=pmi2 tells the job's name in the environment, launchers that speak PMI-1 do not.
+bool speaks_pmi2(int fd) { return is_socket(fd) && std::getenv(env::kPmiJob) != nullptr; }
+
+std::unique_ptr<WireUp> connect_pmi(const char* fd, const char* port, std::string& error) {
+  const int number = fd == nullptr ? -1 : to_number(fd).value_or(-1);
+  if (speaks_pmi2(number)) return Pmi2Client::from_descriptor(number, error);
+  if (fd != nullptr) return Pmi1Client::from_descriptor(number, error);
+  const char* const id = std::getenv(env::kPmiId);
+  return Pmi1Client::from_port(port, id == nullptr ? "0" : id, error);
+}
+
+std::unique_ptr<WireUp> make_pmi(const char* fd, const char* port, std::string& error) {
+  std::unique_ptr<WireUp> client = connect_pmi(fd, port, error);
   if (client == nullptr) return nullptr;
   // From here on PMI_RANK and the like only tell programs which rank this was; a program that this
   // process starts must neither look for the socket nor take itself for a lost task.
@@ -139,11 +153,6 @@ std::unique_ptr<WireUp> make_pmi1(const char* fd, const char* port, std::string&
   ::unsetenv(env::kPmiPort);
   claim_launcher_variables(pmix_identity());
   return client;
-}
-
-bool is_socket(int fd) {
-  struct stat status;
-  return fd >= 0 && ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 }  // namespace
@@ -156,10 +165,10 @@ std::unique_ptr<WireUp> make_wireup(std::string& error) {
   // A launcher inside another one leaves the other's variables in place. A socket that is open has
   // been handed to this process on purpose; one that is not may be the outer launcher's.
   if (fd != nullptr && (!is_pmix || is_socket(to_number(fd).value_or(-1)))) {
-    return make_pmi1(fd, port, error);
+    return make_pmi(fd, port, error);
   }
   if (is_pmix) return make_pmix(pmix, error);
-  if (port != nullptr) return make_pmi1(fd, port, error);
+  if (port != nullptr) return make_pmi(fd, port, error);
   error = foreign_launcher_problem([](const char* name) { return std::getenv(name); });
   return error.empty() ? std::make_unique<Singleton>() : nullptr;
 }

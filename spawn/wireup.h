@@ -1,11 +1,12 @@
 // spawn/wireup.h - what a process asks of whatever launched it.
 //
 // Who am I, publish my business card, fetch another rank's card, barrier, abort. A card is opaque
-// bytes here. Backends: PMI-1 (spawn/pmi1_client.h: our own mpiexec, Hydra and others that speak
-// the same text), and a singleton for a program started without a launcher. It is not for traffic:
-// after the cards everything goes over Tern's own connections. Threading: one thread at a time.
-// Failure: error codes and sentences; nothing throws, nothing ends the process. Make one WireUp per
-// process and keep it: the launcher's socket exists once.
+// bytes here. Backends: PMI-1 (pmi1_client.h: our own mpiexec, Hydra and others that speak
+// the same text), PMI-2 (pmi2_client.h: Slurm), PMIx (pmix_client.h: Slurm, Open MPI's mpirun,
+// PRRTE), and a singleton for a program started without a launcher. It is not for traffic: after
+// the cards everything goes over Tern's own connections. Threading: one thread at a time. Failure:
+// error codes and sentences; nothing throws, nothing ends the process. Make one WireUp per process
+// and keep it: the launcher's socket exists once.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -73,9 +74,9 @@ class WireUp {
 
   virtual const LaunchInfo& info() const = 0;
 
-  // Publishes this process's card, once. Under our mpiexec it does not wait for anyone; under other
-  // PMI-1 launchers cards become visible by a barrier, so there every rank must call it, and it
-  // returns when all have.
+  // Publishes this process's card, once. Under our mpiexec and PMIx it does not wait for anyone;
+  // under other launchers cards become visible by a barrier, so there every rank must call it, and
+  // it returns when all have.
   virtual std::error_code put_card(std::span<const std::byte> card) = 0;
 
   // Asks for the card of another rank. The answer comes through poll(); under our mpiexec that may

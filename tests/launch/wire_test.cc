@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "spawn/foreign_launcher.h"
+#include "spawn/pmi2_message.h"
 #include "spawn/wireup.h"
 #include "tests/unit/seed.h"
 
@@ -162,6 +163,59 @@ TEST(ProcessMapping, RefusesEverythingElse) {
     LaunchInfo info;
     info.hosts = parse_process_mapping(text + (random.one_in(2) ? "))" : ""));
     (void)info.host_of(random.between(0, 1 << 30));
+  }
+}
+
+TEST(Pmi2, MessagesAreFramedAndTakenApart) {
+  EXPECT_EQ(make_pmi2_message("kvs-put", {{"key", "k"}, {"value", "a;b"}}),
+            "    29cmd=kvs-put;key=k;value=a;;b;");
+  const auto fields = parse_pmi2_fields("cmd=x;value=a;;b=c;empty=;");
+  ASSERT_TRUE(fields.has_value());
+  EXPECT_EQ(fields->at("value"), "a;b=c");
+  EXPECT_EQ(fields->at("empty"), "");
+  for (const char* wrong : {"cmd", "=x;", "cmd=x", "cmd=x;;", "cmd=x;y"}) {
+    EXPECT_FALSE(parse_pmi2_fields(wrong).has_value()) << wrong;
+  }
+}
+
+TEST(Pmi2, MessagesArriveInPieces) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  const std::string text = "cmd=greeting\n" + make_pmi2_message("one", {{"a", "1"}}) +
+                           make_pmi2_message("two", {{"b", ";;"}});
+  Pmi2Reader reader;
+  std::vector<std::string> heard;
+  for (const char c : text) {
+    ASSERT_TRUE(send_all(ends[1], std::string_view(&c, 1)));
+    ASSERT_EQ(reader.fill(ends[0]), LineReader::Fill::kData);
+    if (heard.empty()) {
+      if (const auto line = reader.next_line()) heard.push_back(*line);
+    } else if (const auto fields = reader.next()) {
+      heard.push_back(fields->at("cmd"));
+    }
+  }
+  EXPECT_EQ(heard, (std::vector<std::string>{"cmd=greeting", "one", "two"}));
+  ::close(ends[1]);
+  EXPECT_EQ(reader.fill(ends[0]), LineReader::Fill::kClosed);
+  ::close(ends[0]);
+}
+
+TEST(Pmi2, AnythingMayArrive) {
+  Random random;
+  for (int round = 0; round < 2000; ++round) {
+    const std::string text = random_bytes(random, 60);
+    (void)parse_pmi2_fields(text);
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    if (!text.empty()) {
+      ASSERT_TRUE(send_all(ends[1], text));
+      Pmi2Reader reader;
+      (void)reader.fill(ends[0]);
+      // What makes no sense is said once, and then there is nothing more.
+      for (int i = 0; i < 100 && reader.next(); ++i) ASSERT_LT(i, 99);
+    }
+    ::close(ends[0]);
+    ::close(ends[1]);
   }
 }
 
