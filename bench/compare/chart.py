@@ -70,8 +70,8 @@ def _y_axis(low, high, y):
     return parts
 
 
-def lines(series, unit, label):
-    """Values over message size in bytes, both axes logarithmic."""
+def lines(series, unit, label, axis="message size in bytes"):
+    """Values over message size, or what else `axis` names; both axes logarithmic."""
     series = [entry for entry in series if entry.points]
     if not series:
         return ""
@@ -89,7 +89,7 @@ def lines(series, unit, label):
         last = x(size)
         parts.append(_line(x(size), TOP, x(size), HEIGHT - BOTTOM, "grid"))
         parts.append(_text(x(size), HEIGHT - BOTTOM + 17, _size(size)))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "message size in bytes", css="axis"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, axis, css="axis"))
     parts.append(f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
                  f'text-anchor="middle" class="axis">{html.escape(unit)}</text>')
     for entry in reversed(series):  # the first, the subject, on top
@@ -99,7 +99,7 @@ def lines(series, unit, label):
                      f'stroke-width="{3 if entry is series[0] else 2}" stroke-linejoin="round"/>')
         for px, py in entry.points:
             parts.append(f'<circle cx="{x(px):.1f}" cy="{y(py):.1f}" r="3.2" fill="{color}"><title>'
-                         f"{html.escape(entry.name)}, {_size(px)} bytes: {short_number(py)} "
+                         f"{html.escape(entry.name)}, {_size(px)} {axis.split()[-1]}: {short_number(py)} "
                          f"{html.escape(unit)}</title></circle>")
     return _svg(WIDTH, HEIGHT, parts, label)
 
