@@ -1,6 +1,9 @@
 // ucx/worker.cc - opening UCX; see worker.h.
 #include "ucx/worker.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "core/format.h"
 #include "ucx/address.h"
 
@@ -9,8 +12,18 @@ namespace {
 
 // Inside a host Tern has its own shared memory. Whatever networks there are may be used.
 constexpr char kTransports[] = "^shm,self";
+// Where memory may not be locked RDMA devices are of no use, and UCX 1.13 tries for ever.
+constexpr char kTransportsWithoutLocking[] = "tcp";
+constexpr rlim_t kLockedBytesMin = rlim_t{64} << 20;
 // A longer one does not fit a business card beside the other fabrics' addresses.
 constexpr std::size_t kAddressBytesMax = 300;
+
+const char* default_transports() {
+  rlimit limit{};
+  const bool may_lock =
+      geteuid() == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= kLockedBytesMin;
+  return may_lock ? kTransports : kTransportsWithoutLocking;
+}
 
 }  // namespace
 
@@ -40,7 +53,7 @@ bool Worker::make_context(const WorkerOptions& options, std::string& why) {
   const auto set = [&](const char* name, const std::string& value) {
     if (!user_has_set(name)) (void)table_.config_modify(config, name, value.c_str());
   };
-  set("TLS", options.transports.empty() ? kTransports : options.transports);
+  set("TLS", options.transports.empty() ? default_transports() : options.transports);
   if (!options.devices.empty()) set("NET_DEVICES", options.devices);
   set("KEEPALIVE_INTERVAL", format("{}s", patience_.interval_s));
   // connect() must not wait for a host that is down; for the interval see sockets.h. UCX 1.13 wants

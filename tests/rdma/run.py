@@ -303,13 +303,18 @@ def device_removed():
 
 @check
 def little_lockable_memory():
-    """The limit is named together with the remedy."""
-    limited = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c",
-               f"ulimit -l 64; TERN_FABRIC=verbs exec {BUILD}/tests/mpi/bin/mpi_env"]
+    """The limit is named together with the remedy; with verbs and UCX, UCX leaves the device alone."""
+    def limited(fabrics):
+        command = ["timeout", "30", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c",
+                   f"ulimit -l 64; TERN_FABRIC={fabrics} exec {BUILD}/tests/mpi/bin/mpi_env"]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
     run(["chmod", "-R", "a+rw", "/dev/infiniband"], 10)
-    result = subprocess.run(["timeout", "30", *limited], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    result = limited("verbs")
     require(result.returncode != 0, "it did not fail", result.stdout)
     require("ulimit -l unlimited" in result.stdout, "the remedy is not named", result.stdout)
+    result = limited("verbs,ucx")
+    require(result.returncode == 0, f"exit status {result.returncode} with UCX", result.stdout)
 
 
 @check
