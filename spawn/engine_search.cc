@@ -60,7 +60,7 @@ const std::vector<Engine>& all_engines() {
 std::string search_path(std::string_view path, std::string_view program) {
   while (!path.empty()) {
     const std::size_t end = std::min(path.find(':'), path.size());
-    const std::string file = std::string(path.substr(0, end)) + "/" + std::string(program);
+    std::string file = std::string(path.substr(0, end)) + "/" + std::string(program);
     if (end > 0 && is_program(file) && !is_tern(file)) return file;
     path.remove_prefix(std::min(end + 1, path.size()));
   }

@@ -70,7 +70,7 @@ Pmi2Client::~Pmi2Client() {
 }
 
 std::string Pmi2Client::greet() {
-  const std::string refused =
+  std::string refused =
       "the launcher does not speak PMI-2 on the descriptor it gave (PMI_FD). Start the program "
       "with "
       "`srun --mpi=pmi2` or with Tern's mpiexec";
