@@ -1,8 +1,15 @@
 // ucx/worker.cc - opening UCX; see worker.h.
 #include "ucx/worker.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <set>
+#include <system_error>
 
 #include "core/format.h"
 #include "ucx/address.h"
@@ -23,6 +30,33 @@ const char* default_transports() {
   const bool may_lock =
       geteuid() == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= kLockedBytesMin;
   return may_lock ? kTransports : kTransportsWithoutLocking;
+}
+
+bool has_rdma_devices() {
+  std::error_code error;
+  const std::filesystem::directory_iterator first("/sys/class/infiniband", error);
+  return !error && first != std::filesystem::directory_iterator();
+}
+
+// All interfaces that lead out of this host, as UCX lists devices; empty when none is known. Where
+// UCX has TCP alone they are all it needs, and the loopback's place in the address would keep it
+// from fitting into the name of a port. What goes to this host itself takes any of them.
+std::string outward_interfaces() {
+  constexpr unsigned kUsable = IFF_UP | IFF_RUNNING;
+  ifaddrs* first = nullptr;
+  if (getifaddrs(&first) != 0) return {};
+  std::set<std::string> names;
+  for (const ifaddrs* each = first; each != nullptr; each = each->ifa_next) {
+    // UCX 1.13 speaks IPv4 only.
+    const bool has_address = each->ifa_addr != nullptr && each->ifa_addr->sa_family == AF_INET;
+    if (has_address && (each->ifa_flags & (kUsable | IFF_LOOPBACK)) == kUsable) {
+      names.insert(each->ifa_name);
+    }
+  }
+  freeifaddrs(first);
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ",") + name;
+  return list;
 }
 
 }  // namespace
@@ -53,8 +87,13 @@ bool Worker::make_context(const WorkerOptions& options, std::string& why) {
   const auto set = [&](const char* name, const std::string& value) {
     if (!user_has_set(name)) (void)table_.config_modify(config, name, value.c_str());
   };
-  set("TLS", options.transports.empty() ? default_transports() : options.transports);
-  if (!options.devices.empty()) set("NET_DEVICES", options.devices);
+  const std::string transports =
+      options.transports.empty() ? default_transports() : options.transports;
+  set("TLS", transports);
+  const bool tcp_alone = transports == "tcp" || !has_rdma_devices();
+  const std::string devices =
+      options.devices.empty() && tcp_alone ? outward_interfaces() : options.devices;
+  if (!devices.empty()) set("NET_DEVICES", devices);
   set("KEEPALIVE_INTERVAL", format("{}s", patience_.interval_s));
   // connect() must not wait for a host that is down; for the interval see sockets.h. UCX 1.13 wants
   // the names of transports' settings without the transport's, later releases may want them with
