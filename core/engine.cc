@@ -283,10 +283,9 @@ void Engine::idle(Waiter& waiter) {
   if (step == Waiter::Step::kYield) sched_yield();
   if (step == Waiter::Step::kSleep) {
     // A card that is on its way comes by a descriptor, which a futex cannot watch: look often.
-    constexpr int kCardPollMs = 1;
     if (fd >= 0) {
       pollfd watch{fd, POLLIN, 0};
-      ::poll(&watch, 1, kCardPollMs);
+      ::poll(&watch, 1, static_cast<int>(wait_.policy.look_ms));
     } else {
       doorbell_->sleep(sleep_us);
     }

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/clock.h"
@@ -14,6 +15,11 @@ WaitPolicy wait_policy_for(int ranks, int cores) {
   if (ranks > cores) {
     policy.spin_us = 0;
     policy.yield_us = 1000;
+    constexpr int kRanksPerMs = 8;  // Looks of that many ranks in a millisecond a core bears well.
+    constexpr int kLookMsMax = 20;
+    const int ranks_per_core = ranks / std::max(cores, 1);
+    policy.look_ms =
+        static_cast<std::uint32_t>(std::clamp(ranks_per_core / kRanksPerMs, 1, kLookMsMax));
   }
   return policy;
 }

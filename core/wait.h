@@ -15,6 +15,9 @@ struct WaitPolicy {
   // Then sleeping. A sleep ends by itself after this long, so that even a lost wake-up (a sender
   // killed between publishing and ringing) only costs time.
   std::uint32_t sleep_us = 100000;
+  // The same while something is awaited from the launcher, whose descriptor the doorbell cannot
+  // watch. Longer where many ranks share a core, which their looking would fill otherwise.
+  std::uint32_t look_ms = 1;
 };
 
 // The policy for `ranks` processes on this host that share `cores` cores.
