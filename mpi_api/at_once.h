@@ -94,20 +94,22 @@ inline Datatype* datatype_of(MPI_Datatype handle) {
 // Also when the message is not there yet.
 [[gnu::always_inline]] inline bool irecv(void* buf, MPI_Count count, MPI_Datatype datatype,
                                          int source, int tag, MPI_Comm comm, MPI_Request* request) {
+  constexpr std::uint64_t kMostReceived = std::uint64_t{1} << 32;
   if (!allowed() || request == nullptr) return false;
   Comm* const from = comm_of(comm);
   Datatype* const type = datatype_of(datatype);
-  if (from == nullptr || type == nullptr || !type->supported() || count < 0 ||
+  if (from == nullptr || type == nullptr || !type->supported() ||
+      static_cast<std::uint64_t>(count) > kMostReceived ||
       (static_cast<unsigned>(source) >= static_cast<unsigned>(from->remote_size()) &&
        source != MPI_ANY_SOURCE) ||
       (static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) && tag != MPI_ANY_TAG) ||
       is_special_buffer(buf)) {
     return false;
   }
-  const P2pRequest* const made =
+  P2pRequest* const made =
       P2pRequest::start_again(view(buf, count, *type), *type, source, tag, *from);
   if (made == nullptr) return false;
-  *request = reinterpret_cast<MPI_Request>(const_cast<P2pRequest*>(made));
+  *request = reinterpret_cast<MPI_Request>(made);
   return true;
 }
 

@@ -261,7 +261,7 @@ __attribute__((no_sanitize("vptr"))) int find_wrong_request(const MPI_Request ha
   // Sends that have left at once have one request together: neighbours are often the same.
   MPI_Request good = MPI_REQUEST_NULL;
   for (int i = 0; i < count; ++i) {
-    const MPI_Request handle = handles[i];
+    auto* const handle = handles[i];
     if (handle == good || handle == MPI_REQUEST_NULL) continue;
     if (find_object(reinterpret_cast<std::uintptr_t>(handle), Kind::kRequest) == nullptr) return i;
     good = handle;

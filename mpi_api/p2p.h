@@ -28,10 +28,10 @@ class P2pRequest final : public Request {
   // the datatype is predefined, source is not MPI_PROC_NULL.
   static P2pRequest* start_again(const DataView& data, Datatype& datatype, int source, int tag,
                                  Comm& comm) {
-    P2pRequest* const made = set_aside_;
+    P2pRequest* const made = first_set_aside;
     if (made == nullptr) [[unlikely]]
       return nullptr;
-    set_aside_ = made->next_set_aside_;
+    first_set_aside = made->next_set_aside_;
     made->take_up(Kind::kRequest);
     made->datatype_ = &datatype;
     made->comm = &comm;
@@ -43,14 +43,14 @@ class P2pRequest final : public Request {
   void recycle() {
     comm->release();
     Object::set_aside();
-    next_set_aside_ = set_aside_;
-    set_aside_ = this;
+    next_set_aside_ = first_set_aside;
+    first_set_aside = this;
   }
 
  private:
   int start_buffered();
 
-  static inline P2pRequest* set_aside_ = nullptr;  // The first of them.
+  static inline P2pRequest* first_set_aside = nullptr;
   P2pRequest* next_set_aside_ = nullptr;
   Datatype* datatype_;
   int rank_;

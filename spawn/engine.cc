@@ -53,9 +53,11 @@ Problem check_agent(const JobPlan& plan, const std::string& path) {
 bool needs_engine(const JobPlan& plan, const VariableLookup& lookup) {
   if (plan.launcher == "fork") return !plan.hosts.only_this_host();
   if (!plan.launcher.empty() || !plan.hosts.only_this_host()) return true;
-  // A step of srun's is a place that was chosen; inside one, mpiexec stays there.
-  return plan.hosts.hosts.empty() && in_allocation(lookup) &&
-         text(lookup, "SLURM_STEP_ID").empty() &&
+  // A step of srun's is a place that was chosen; inside one, mpiexec stays there. Not so the shell
+  // of an interactive allocation, a step whose number is too large for an int, as all that Slurm
+  // has for itself.
+  const auto step = to_number(text(lookup, "SLURM_STEP_ID"));
+  return plan.hosts.hosts.empty() && in_allocation(lookup) && (!step || *step < 0) &&
          to_number(text(lookup, "SLURM_JOB_NUM_NODES")).value_or(1) > 1;
 }
 

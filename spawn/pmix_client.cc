@@ -135,6 +135,11 @@ class PmixClient::Answers {
     const std::lock_guard lock(mutex_);
     if (list_.empty()) wake_in(kPause);
   }
+  // Nothing is to be done before the next answer.
+  void rest() {
+    const std::lock_guard lock(mutex_);
+    if (list_.empty()) wake_in(std::chrono::nanoseconds(0));
+  }
 
  private:
   // Of 0: never. Setting a timer also makes it unreadable.
@@ -306,6 +311,7 @@ int PmixClient::event_fd() const { return outstanding_ > 0 ? answers_->fd() : -1
 int PmixClient::poll(WireUpSink& sink) {
   if (outstanding_ == 0) return 0;
   if (!retries_.empty() && retries_.front().due <= Clock::now()) {
+    answers_->rest();  // First: what is asked may be answered at once.
     for (Retry& retry : std::exchange(retries_, {})) ask(std::move(retry.question));
   }
   if (!answers_->any()) return 0;

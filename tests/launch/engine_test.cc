@@ -82,6 +82,13 @@ TEST(Engine, OrderOfChoice) {
   EXPECT_EQ(chosen({"a"}, all, allocation), "srun");
   EXPECT_EQ(chosen({"-H", "localhost", "a"}, all, allocation), "none");
   EXPECT_EQ(chosen({"a"}, all, {{"SLURM_JOB_ID", "7"}, {"SLURM_JOB_NUM_NODES", "1"}}), "none");
+  // In a step of srun's mpiexec stays where it is; the shell of an allocation may be a special
+  // step.
+  auto in_step = allocation;
+  in_step["SLURM_STEP_ID"] = "0";
+  EXPECT_EQ(chosen({"a"}, all, in_step), "none");
+  in_step["SLURM_STEP_ID"] = "4294967290";
+  EXPECT_EQ(chosen({"a"}, all, in_step), "srun");
   EXPECT_EQ(chosen({"a"}, all), "none");
   EXPECT_EQ(chosen({"--launcher", "hydra", "a"}, all), "hydra");
   EXPECT_EQ(chosen({"-hosts", "h1", "-launcher", "hydra", "-launcher-exec", "ssh", "a"}, all),

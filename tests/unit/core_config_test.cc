@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/config.h"
+#include "core/wait.h"
 
 namespace tern {
 namespace {
@@ -63,6 +64,15 @@ TEST(ParseBytes, SuffixesAndOverflow) {
   EXPECT_FALSE(parse_bytes("12q", value));
   EXPECT_FALSE(parse_bytes("-1", value));
   EXPECT_FALSE(parse_bytes("18446744073709551615g", value));
+}
+
+TEST(WaitPolicy, CrowdedRanksNeitherSpinNorLookOften) {
+  EXPECT_GT(wait_policy_for(2, 2).spin_us, 0U);
+  EXPECT_EQ(wait_policy_for(3, 2).spin_us, 0U);
+  EXPECT_EQ(wait_policy_for(32, 2).look_ms, 2U);
+  EXPECT_EQ(wait_policy_for(4, 2).look_ms, 1U);
+  EXPECT_EQ(wait_policy_for(256, 2).look_ms, 16U);
+  EXPECT_LE(wait_policy_for(1 << 20, 1).look_ms, 20U);
 }
 
 }  // namespace
