@@ -40,6 +40,8 @@ class Request : public Object {
   // result() tells nothing but op.outcome to those who want no status, and consumed() does nothing:
   // the common case, for which the Wait family need not ask.
   bool plain = false;
+  // Finished well, and nothing but that is to be said of it.
+  bool ended_plainly() const { return plain && op.outcome == Outcome::kOk; }
   bool shared = false;    // completed_send() and the like: never destroyed, never changed.
   bool reusable = false;  // A receive that may be recycled; see p2p.h.
 };

@@ -19,7 +19,7 @@ namespace {
 int consume(MPI_Request* handle, MPI_Status* status) {
   Request* const request = to_request(*handle);
   int error = MPI_SUCCESS;
-  if (status != MPI_STATUS_IGNORE || !request->plain || request->op.outcome != Outcome::kOk) {
+  if (status != MPI_STATUS_IGNORE || !request->ended_plainly()) {
     MPI_Status unwanted;
     error = request->result(status != MPI_STATUS_IGNORE ? *status : unwanted);
     const int consumed = request->consumed();
@@ -31,7 +31,7 @@ int consume(MPI_Request* handle, MPI_Status* status) {
   }
   *handle = MPI_REQUEST_NULL;
   if (request->shared) return error;
-  if (error == MPI_SUCCESS && request->plain && request->op.outcome == Outcome::kOk) {
+  if (request->ended_plainly()) {
     end_plain(*request);
   } else {
     request->release();
@@ -59,7 +59,7 @@ class HeldComm {
 // Consumes one request and raises its error: the end of MPI_Wait, MPI_Test, ...any.
 int finish_one(MPI_Request* handle, MPI_Status* status, const char* function) {
   const Request* const request = to_request(*handle);
-  if (request->plain && request->op.outcome == Outcome::kOk) [[likely]]
+  if (request->ended_plainly()) [[likely]]
     return consume(handle, status);
   const HeldComm comm(request);
   return raise_for(comm.get(), consume(handle, status), function);
@@ -80,7 +80,7 @@ int finish_many(int count, Index index, MPI_Request handles[], MPI_Status status
       if (status != nullptr) set_empty(*status);
     } else {
       // The request holds the communicator, and may go away with it.
-      const bool may_fail = !request->plain || request->op.outcome != Outcome::kOk;
+      const bool may_fail = !request->ended_plainly();
       Comm* const held = may_fail && first_error == MPI_SUCCESS ? request->comm : nullptr;
       if (held != nullptr) held->retain();
       error = consume(handle, status);
@@ -170,8 +170,7 @@ int waitall(int count, MPI_Request array_of_requests[], MPI_Status* array_of_sta
     if (is_inactive(request)) continue;
     if (!request->done()) engine().wait_until([request] { return request->done(); });
     // Most of them, of which nothing is to be reported, are looked at only once.
-    if (all_ended && request->plain && !request->persistent && request->op.outcome == Outcome::kOk)
-        [[likely]] {
+    if (all_ended && request->ended_plainly() && !request->persistent) [[likely]] {
       array_of_requests[i] = MPI_REQUEST_NULL;
       if (!request->shared) end_plain(*request);
     } else {

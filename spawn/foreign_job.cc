@@ -6,7 +6,6 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <optional>
 #include <string>
 
 #include "spawn/job_env.h"
@@ -30,14 +29,8 @@ void abort_job(int status, void*) {
   to_abort->abort(status != 0 ? status : 1, "a rank has ended without MPI_Finalize");
 }
 
-std::optional<int> number_variable(const char* name) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? std::nullopt : to_number(text);
-}
-
 std::string take(const char* name) {
-  const char* const text = std::getenv(name);
-  std::string value = text == nullptr ? "" : text;
+  std::string value = text_variable(name);
   ::unsetenv(name);
   return value;
 }
@@ -49,8 +42,7 @@ std::uint64_t foreign_job_id(std::string_view launcher_name) {
   // Names such as Slurm's 17.0 and Open MPI's numbers return on other clusters and in other years.
   for (const char* name : {env::kSeed, "SLURM_CLUSTER_NAME", "SLURM_JOB_START_TIME",
                            "OMPI_MCA_orte_hnp_uri", "PRTE_MCA_prte_hnp_uri"}) {
-    const char* const text = std::getenv(name);
-    id = hash(text == nullptr ? "" : text, hash(";", id));
+    id = hash(text_variable(name), hash(";", id));
   }
   return id;
 }

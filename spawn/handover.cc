@@ -16,6 +16,7 @@
 #include "spawn/engine.h"
 #include "spawn/engine_command.h"
 #include "spawn/event_loop.h"
+#include "spawn/job_env.h"
 #include "spawn/prepare.h"
 #include "spawn/process.h"
 #include "spawn/report.h"
@@ -28,12 +29,8 @@ namespace {
 constexpr std::chrono::seconds kGrace{3};
 
 SlurmFacts read_slurm() {
-  const auto variable = [](const char* name) {
-    const char* const text = std::getenv(name);
-    return std::string(text == nullptr ? "" : text);
-  };
-  return {.inside_step = !variable("SLURM_STEP_ID").empty(),
-          .cpus = count_slurm_cpus(variable("SLURM_JOB_CPUS_PER_NODE"))};
+  return {.inside_step = !text_variable("SLURM_STEP_ID").empty(),
+          .cpus = count_slurm_cpus(text_variable("SLURM_JOB_CPUS_PER_NODE"))};
 }
 
 std::vector<char*> pointers(Words& words) {

@@ -7,6 +7,24 @@
 // Besides these, mpiexec sets what programs written for other MPIs look for before MPI_Init; that
 // list is in spawn/environment.cc.
 #pragma once
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "spawn/pmi1_line.h"
+
+namespace tern::spawn {
+
+// The value of an environment variable; empty, nullopt when it is not set, or is no number.
+inline std::string text_variable(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? std::string() : text;
+}
+inline std::optional<int> number_variable(const char* name) {
+  return to_number(text_variable(name));
+}
+
+}  // namespace tern::spawn
 
 namespace tern::spawn::env {
 

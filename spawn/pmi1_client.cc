@@ -22,10 +22,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kAnswerTimeout{60'000};
 constexpr milliseconds kNoTimeout{-1};
 
-std::string piece_key(int rank, int piece) {
-  return "tern-" + std::to_string(rank) + "-" + std::to_string(piece);
-}
-
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -48,18 +44,14 @@ std::error_code Pmi1Client::put_card(std::span<const std::byte> card) {
   return send_all(fd_, "cmd=tern_card value=" + text + "\n") ? std::error_code() : lost_error();
 }
 
-// The first piece begins with the number of pieces and a colon.
 std::error_code Pmi1Client::put_pieces(const std::string& text) {
   // Room for the count, and for launchers that mean the terminating zero by their maximum.
   const std::size_t room = value_bytes_max_ - 16;
-  const std::size_t pieces = std::max<std::size_t>(1, (text.size() + room - 1) / room);
   std::string_view answer;
-  for (std::size_t i = 0; i < pieces; ++i) {
-    std::string value = text.substr(i * room, room);
-    if (i == 0) value.insert(0, std::to_string(pieces) + ":");
+  int piece = 0;
+  for (const std::string& value : cut_card(text, room)) {
     const std::string request = "cmd=put kvsname=" + info_.kvs_name +
-                                " key=" + piece_key(info_.rank, static_cast<int>(i)) +
-                                " value=" + value + "\n";
+                                " key=" + piece_key(info_.rank, piece++) + " value=" + value + "\n";
     if (!call(request, "put_result", answer, kAnswerTimeout)) return lost_error();
     if (number_field(answer, "rc").value_or(0) != 0) {
       return std::make_error_code(std::errc::no_space_on_device);
@@ -91,10 +83,10 @@ void Pmi1Client::start_barrier() {
 void Pmi1Client::send_next_foreign() {
   if (lost_ || asked_ || pending_.empty()) return;
   const Pending& next = pending_.front();
-  const std::string request =
-      next.rank == Pending::kBarrier
-          ? "cmd=barrier_in\n"
-          : "cmd=get kvsname=" + info_.kvs_name + " key=" + piece_key(next.rank, next.piece) + "\n";
+  const std::string request = next.rank == Pending::kBarrier
+                                  ? "cmd=barrier_in\n"
+                                  : "cmd=get kvsname=" + info_.kvs_name +
+                                        " key=" + piece_key(next.rank, next.card.next()) + "\n";
   asked_ = true;
   if (!send_all(fd_, request)) lost_ = true;
 }
@@ -138,25 +130,15 @@ void Pmi1Client::on_line(std::string_view line, WireUpSink& sink) {
 void Pmi1Client::on_foreign_piece(std::string_view line, WireUpSink& sink) {
   if (!asked_ || pending_.empty() || pending_.front().rank == Pending::kBarrier) return;
   asked_ = false;
-  Pending& card = pending_.front();
-  std::string_view value = field(line, "value").value_or("");
+  CardPieces& card = pending_.front().card;
   if (number_field(line, "rc").value_or(0) != 0) {
     answer_card(0, {}, "the launcher has no card of this rank", sink);
     return;
   }
-  if (card.piece == 0) {
-    const std::size_t colon = value.find(':');
-    card.pieces = to_number(value.substr(0, std::min(colon, value.size()))).value_or(0);
-    if (colon == std::string_view::npos || card.pieces < 1) {
-      answer_card(0, {}, "the card of this rank is not one of Tern's", sink);
-      return;
-    }
-    value.remove_prefix(colon + 1);
-  }
-  card.text += value;
-  if (++card.piece == card.pieces) {
-    const std::string text = std::move(card.text);
-    answer_card(0, text, {}, sink);
+  if (!card.add(field(line, "value").value_or(""))) {
+    answer_card(0, {}, "the card of this rank is not one of Tern's", sink);
+  } else if (card.complete()) {
+    answer_card(0, std::string(card.text()), {}, sink);  // A copy: the entry goes.
   }
 }
 
@@ -165,13 +147,7 @@ void Pmi1Client::answer_card(std::size_t index, std::string_view text, std::stri
   const int rank = pending_[index].rank;
   pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(index));
   ++events_;
-  const auto card = decode_value(text);
-  if (why.empty() && !card) why = "the card of this rank arrived damaged";
-  if (!why.empty()) {
-    sink.on_card(rank, {}, why);
-  } else {
-    sink.on_card(rank, std::as_bytes(std::span(*card)), {});
-  }
+  deliver_card(sink, rank, text, why);
 }
 
 // Answers everything outstanding with an error. What the sink asks for meanwhile waits for the next

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "spawn/card_pieces.h"
 #include "spawn/pmi1_line.h"
 #include "spawn/wireup.h"
 
@@ -46,11 +47,8 @@ class Pmi1Client final : public WireUp {
   // What was asked for and not answered yet, in the order asked.
   struct Pending {
     static constexpr int kBarrier = -1;
-    int rank = 0;  // Whose card, or kBarrier.
-    // Foreign launchers hand out long cards in pieces.
-    int pieces = 0;  // 0 until the first piece said how many there are.
-    int piece = 0;   // The one asked for.
-    std::string text;
+    int rank = 0;     // Whose card, or kBarrier.
+    CardPieces card;  // Of foreign launchers.
   };
 
   explicit Pmi1Client(int fd) : fd_(fd) {}

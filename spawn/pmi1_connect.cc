@@ -18,16 +18,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kAnswerTimeout{60'000};
 
-std::optional<int> number_variable(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? std::nullopt : to_number(text);
-}
-
-std::string text_variable(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? std::string() : text;
-}
-
 int connect_to(std::string_view host_port) {
   const std::size_t colon = host_port.rfind(':');
   if (colon == std::string_view::npos) return -1;

@@ -27,10 +27,6 @@ constexpr milliseconds kFenceTimeout{30LL * 24 * 3600 * 1000};
 // PMI-2 allows values of 1024 characters; some of them for the number of pieces.
 constexpr std::size_t kPieceChars = 1000;
 
-std::string piece_key(int rank, int piece) {
-  return "tern-" + std::to_string(rank) + "-" + std::to_string(piece);
-}
-
 // A ';' may be doubled by the protocol, but Slurm's end does not know.
 std::string without_semicolons(std::string text, std::string_view instead) {
   for (std::size_t at = 0; (at = text.find(';', at)) != std::string::npos;)
@@ -45,11 +41,6 @@ std::string value_of(const Pmi2Fields& fields, std::string_view key) {
 
 int number_of(const Pmi2Fields& fields, std::string_view key, int otherwise) {
   return to_number(value_of(fields, key)).value_or(otherwise);
-}
-
-std::string variable(const char* name) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? std::string() : text;
 }
 
 std::error_code lost_error() { return std::make_error_code(std::errc::connection_reset); }
@@ -84,8 +75,8 @@ std::string Pmi2Client::greet() {
     return refused;
   }
   Pmi2Fields answer;
-  if (!call(make_pmi2_message("fullinit", {{"pmijobid", variable("PMI_JOBID")},
-                                           {"pmirank", variable(env::kPmiRank)},
+  if (!call(make_pmi2_message("fullinit", {{"pmijobid", text_variable(env::kPmiJob)},
+                                           {"pmirank", text_variable(env::kPmiRank)},
                                            {"threaded", "FALSE"}}),
             "fullinit-response", answer, kAnswerTimeout)) {
     return refused;
@@ -122,13 +113,10 @@ std::string Pmi2Client::read_facts() {
 std::error_code Pmi2Client::put_card(std::span<const std::byte> card) {
   const std::string text = without_semicolons(
       encode_value({reinterpret_cast<const char*>(card.data()), card.size()}), "%3B");
-  const std::size_t pieces =
-      std::max<std::size_t>(1, (text.size() + kPieceChars - 1) / kPieceChars);
   Pmi2Fields answer;
-  for (std::size_t i = 0; i < pieces; ++i) {
-    std::string value = text.substr(i * kPieceChars, kPieceChars);
-    if (i == 0) value.insert(0, std::to_string(pieces) + ":");
-    const std::string key = piece_key(info_.rank, static_cast<int>(i));
+  int piece = 0;
+  for (const std::string& value : cut_card(text, kPieceChars)) {
+    const std::string key = piece_key(info_.rank, piece++);
     if (!call(make_pmi2_message("kvs-put", {{"key", key}, {"value", value}}), "kvs-put-response",
               answer, kAnswerTimeout)) {
       return lost_error();
@@ -158,7 +146,7 @@ void Pmi2Client::ask_next() {
           ? make_pmi2_message("kvs-fence", {})
           : make_pmi2_message("kvs-get", {{"jobid", info_.kvs_name},
                                           {"srcid", std::to_string(next.rank)},
-                                          {"key", piece_key(next.rank, next.piece)}});
+                                          {"key", piece_key(next.rank, next.card.next())}});
   asked_ = true;
   if (!send_all(fd_, message)) lost_ = true;
 }
@@ -196,22 +184,14 @@ void Pmi2Client::on_answer(const Pmi2Fields& answer, WireUpSink& sink) {
   }
   if (command != "kvs-get-response") return;
   asked_ = false;
-  std::string value = value_of(answer, "value");
+  const std::string value = value_of(answer, "value");
   if (number_of(answer, "rc", 0) != 0 || value_of(answer, "found") == "FALSE" || value.empty()) {
     return answer_card({}, "the launcher has no card of this rank", sink);
   }
-  if (asked.piece == 0) {
-    const std::size_t colon = value.find(':');
-    asked.pieces = to_number(value.substr(0, std::min(colon, value.size()))).value_or(0);
-    if (colon == std::string::npos || asked.pieces < 1) {
-      return answer_card({}, "the card of this rank is not one of Tern's", sink);
-    }
-    value.erase(0, colon + 1);
-  }
-  asked.text += value;
-  if (++asked.piece == asked.pieces) {
-    const std::string text = std::move(asked.text);
-    answer_card(text, {}, sink);
+  if (!asked.card.add(value)) {
+    answer_card({}, "the card of this rank is not one of Tern's", sink);
+  } else if (asked.card.complete()) {
+    answer_card(std::string(asked.card.text()), {}, sink);  // A copy: the entry goes.
   }
 }
 
@@ -220,13 +200,7 @@ void Pmi2Client::answer_card(std::string_view text, std::string_view why, WireUp
   const int rank = pending_.front().rank;
   pending_.pop_front();
   ++events_;
-  const auto card = decode_value(text);
-  if (why.empty() && !card) why = "the card of this rank arrived damaged";
-  if (!why.empty()) {
-    sink.on_card(rank, {}, why);
-  } else {
-    sink.on_card(rank, std::as_bytes(std::span(*card)), {});
-  }
+  deliver_card(sink, rank, text, why);
 }
 
 // Answers everything outstanding with an error; what the sink asks for meanwhile waits for the next

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "spawn/card_pieces.h"
 #include "spawn/pmi2_message.h"
 #include "spawn/wireup.h"
 
@@ -37,10 +38,8 @@ class Pmi2Client final : public WireUp {
   // What was asked for and not answered yet, in the order asked.
   struct Pending {
     static constexpr int kBarrier = -1;
-    int rank = 0;    // Whose card, or kBarrier.
-    int pieces = 0;  // 0 until the first piece said how many there are.
-    int piece = 0;   // The one asked for.
-    std::string text;
+    int rank = 0;  // Whose card, or kBarrier.
+    CardPieces card;
   };
 
   explicit Pmi2Client(int fd) : fd_(fd) {}

@@ -15,15 +15,6 @@ namespace {
 
 using Names = std::vector<int>;
 
-bool one_job(const Comm& comm) {
-  const Group& group = comm.group();
-  if (group.is_range()) return true;
-  for (int i = 1; i < group.size(); ++i) {
-    if (group.member(i).job != group.member(0).job) return false;
-  }
-  return true;
-}
-
 // Of members of this process's job; empty when the launcher has not told.
 Names names_by_launcher(const Comm& comm) {
   const spawn::LaunchInfo& info = runtime().wireup->info();
@@ -51,9 +42,18 @@ int names_by_asking(Comm& comm, Names& names) {
 
 }  // namespace
 
+bool is_of_one_job(const Comm& comm) {
+  const Group& group = comm.group();
+  if (group.is_range()) return true;
+  for (int i = 1; i < group.size(); ++i) {
+    if (group.member(i).job != group.member(0).job) return false;
+  }
+  return true;
+}
+
 int find_hosts(Comm& comm, bool blocking) {
   Names names;
-  if (one_job(comm)) {
+  if (is_of_one_job(comm)) {
     comm.hosts_known = true;
     names = names_by_launcher(comm);
   } else {

@@ -10,6 +10,9 @@
 
 namespace tern::mpi::coll {
 
+// Whether all members are of one job.
+bool is_of_one_job(const Comm& comm);
+
 // Finds comm.hosts and sets comm.hosts_known, unless that takes a blocking collective and this is
 // none. All members call this at the same place among the communicator's collectives.
 [[gnu::cold]] int find_hosts(Comm& comm, bool blocking);

@@ -67,15 +67,6 @@ bool unanimous(const Votes& votes, int size) {
                      [](const Vote& vote) { return vote.yes != 0; });
 }
 
-// Members that another job may take away are not relied upon.
-bool same_job(const Comm& comm) {
-  const Group& group = comm.group();
-  for (int i = 0; i < group.size(); ++i) {
-    if (group.member(i).job != group.member(0).job) return false;
-  }
-  return true;
-}
-
 void get_for_writing(const std::byte* memory, std::size_t size) {
   for (std::size_t line = 0; line < size; line += 64) {
     asm volatile("prefetchw %0" : : "m"(memory[line]));
@@ -94,7 +85,8 @@ SharedGroup* prepare_shared(Comm& comm, Collective which) {
   if (comm.collectives_until_shared > 0) return nullptr;
   if (!comm.hosts_known && find_hosts(comm, true) != MPI_SUCCESS) return nullptr;
   if (comm.hosts != nullptr) return nullptr;  // No memory is shared by all hosts.
-  if (same_job(comm)) comm.shared.reset(SharedGroup::make(comm).release());
+  // Members that another job may take away are not relied upon.
+  if (is_of_one_job(comm)) comm.shared.reset(SharedGroup::make(comm).release());
   return comm.shared.get();
 }
 
