@@ -44,7 +44,7 @@ std::string start_failure(const Program& program, int rank, const StartError& er
 
 }  // namespace
 
-Job::Job(const JobPlan& plan, PreparedJob& prepared)
+Job::Job(const JobPlan& plan, PreparedJob& prepared, std::unique_ptr<SlotAccount> account)
     : plan_(plan),
       prepared_(prepared),
       files_(raise_file_limit()),
@@ -52,6 +52,7 @@ Job::Job(const JobPlan& plan, PreparedJob& prepared)
       output_(loop_, plan.output, prepared.facts.size),
       input_(loop_),
       guard_(static_cast<std::size_t>(prepared.facts.size)),
+      account_(std::move(account)),
       ranks_(static_cast<std::size_t>(prepared.facts.size)) {}
 
 Job::~Job() {

@@ -33,8 +33,9 @@ namespace tern::spawn {
 
 class Job final : private Pmi1ServerSink {
  public:
-  // Both must outlive the job.
-  Job(const JobPlan& plan, PreparedJob& prepared);
+  // The first two must outlive the job.
+  // `account` has the ranks of this job in it; nullptr: one is opened when a rank spawns.
+  Job(const JobPlan& plan, PreparedJob& prepared, std::unique_ptr<SlotAccount> account);
   ~Job();
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -88,6 +89,7 @@ class Job final : private Pmi1ServerSink {
   void on_spawn(int rank, std::string_view address) override;
   void on_spawn_request(int rank, SpawnRequest request) override;
   std::error_code start_launcher(int rank, const std::string& address);
+  int slots_fd();
   void look_at(Spawning& spawning);
   bool reap_launcher(pid_t pid, int status);
   void signal_launchers(int number) const;
@@ -125,6 +127,7 @@ class Job final : private Pmi1ServerSink {
   Guard guard_;
   int null_input_ = -1;
   std::vector<int> input_ends_;  // Of the rank being started.
+  std::unique_ptr<SlotAccount> account_;
   std::vector<Rank> ranks_;
   std::unordered_map<pid_t, int> rank_of_;
   int running_ = 0;

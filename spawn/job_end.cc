@@ -43,6 +43,7 @@ void Job::on_exit(int rank, int status) {
   self.running = false;
   self.status = status;
   --running_;
+  if (account_ != nullptr) account_->leave(prepared_.cpus[static_cast<std::size_t>(rank)]);
   // What it said last decides how its end is judged.
   self.channel->receive_all();
   judge(rank, status);

@@ -29,12 +29,29 @@ void Job::on_spawn(int rank, std::string_view address) {
   if (!ending_) (void)start_launcher(rank, std::string(address));
 }
 
+// Jobs that spawn nothing need no account.
+int Job::slots_fd() {
+  if (account_ == nullptr) {
+    account_ = SlotAccount::open();
+    if (account_ == nullptr) return -1;
+    std::vector<CpuSet> running;
+    for (int rank = 0; rank < prepared_.facts.size; ++rank) {
+      if (at(rank).running) running.push_back(prepared_.cpus[static_cast<std::size_t>(rank)]);
+    }
+    account_->enter(running);
+  }
+  return account_->fd();
+}
+
 std::error_code Job::start_launcher(int rank, const std::string& address) {
   std::string option = kSpawnedOption;
   std::string place = address;
   std::string name = "mpiexec";
-  std::array<char*, 4> arguments = {name.data(), option.data(), place.data(), nullptr};
+  std::string slots = std::to_string(slots_fd());
+  std::array<char*, 5> arguments = {name.data(), option.data(), place.data(), slots.data(),
+                                    nullptr};
   ProcessStart start;
+  start.kept = account_ != nullptr ? account_->fd() : -1;
   start.file = "/proc/self/exe";
   start.arguments = arguments.data();
   start.environment = environ;

@@ -2,6 +2,7 @@
 #include "spawn/launcher_contact.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@ std::string own_launcher() {
 }
 
 // In the child of a child: only calls that are safe after a fork of a program with threads.
-[[noreturn]] void become_launcher(const char* file, char* const* arguments) {
+[[noreturn]] void become_launcher(const char* file, char* const* arguments, int kept) {
+  if (kept >= 0) ::fcntl(kept, F_SETFD, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -41,7 +43,7 @@ std::string own_launcher() {
 
 }  // namespace
 
-std::error_code start_own_launcher(const std::string& address) {
+std::error_code OwnLauncher::start(const std::string& address) {
   const std::string file = own_launcher();
   if (file.empty() || ::access(file.c_str(), X_OK) != 0) {
     return std::make_error_code(std::errc::no_such_file_or_directory);
@@ -49,12 +51,19 @@ std::error_code start_own_launcher(const std::string& address) {
   std::string name = "mpiexec";
   std::string option = kSpawnedOption;
   std::string place = address;
-  std::array<char*, 4> arguments = {name.data(), option.data(), place.data(), nullptr};
+  if (account_ == nullptr) {
+    account_ = SlotAccount::open();
+    if (account_ != nullptr) account_->enter({CpuSet()});  // This process.
+  }
+  const int kept = account_ != nullptr ? account_->fd() : -1;
+  std::string slots = std::to_string(kept);
+  std::array<char*, 5> arguments = {name.data(), option.data(), place.data(), slots.data(),
+                                    nullptr};
   // By way of a child that ends at once, so that the program never finds a child that it has not
   // made.
   const pid_t pid = ::fork();
   if (pid == 0) {
-    if (::fork() == 0) become_launcher(file.c_str(), arguments.data());
+    if (::fork() == 0) become_launcher(file.c_str(), arguments.data(), kept);
     ::_exit(0);
   }
   if (pid < 0) return {errno, std::generic_category()};

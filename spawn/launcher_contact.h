@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "spawn/slot_account.h"
 #include "spawn/spawn_request.h"
 
 namespace tern::spawn {
@@ -56,7 +57,14 @@ class LauncherContact {
   bool ended_ = false;
 };
 
-// Starts the mpiexec that belongs to this library, as nobody's child.
-std::error_code start_own_launcher(const std::string& address);
+// Launchers for a process that has no mpiexec of Tern's above it: the mpiexec that belongs to this
+// library, as nobody's child.
+class OwnLauncher {
+ public:
+  std::error_code start(const std::string& address);
+
+ private:
+  std::unique_ptr<SlotAccount> account_;
+};
 
 }  // namespace tern::spawn

@@ -43,10 +43,11 @@ void say_what_has_no_effect(const Words& options) {
 
 JobEnd run_here(const JobPlan& plan) {
   PreparedJob prepared;
-  if (const Problem wrong = prepare(plan, environ, prepared); wrong.has()) return {stop(wrong), 0};
+  if (const Problem wrong = prepare(plan, environ, nullptr, prepared); wrong.has())
+    return {stop(wrong), 0};
   if (plan.display_allocation) print(describe_allocation(plan, prepared));
   if (plan.display_map) print(describe_map(prepared));
-  Job job(plan, prepared);
+  Job job(plan, prepared, nullptr);
   const int code = job.run();
   return {code, job.ended_by_signal()};
 }
@@ -83,8 +84,8 @@ int run(const Words& words) {
 
 int main(int argc, char** argv) {
   tern::spawn::fill_standard_descriptors();
-  if (argc == 3 && std::strcmp(argv[1], tern::spawn::kSpawnedOption) == 0) {
-    return tern::spawn::run_spawned(argv[2]);
+  if (argc == 4 && std::strcmp(argv[1], tern::spawn::kSpawnedOption) == 0) {
+    return tern::spawn::run_spawned(argv[2], argv[3]);
   }
   return tern::spawn::run(tern::spawn::Words(argv + 1, argv + argc));
 }

@@ -53,6 +53,16 @@ std::vector<Unit> in_groups_of(const std::vector<Unit>& parts, int count) {
   return groups;
 }
 
+// Those that fewest ranks of other jobs are bound to come first, else they stay as they are.
+void free_ones_first(const Machine& machine, std::vector<Unit>& parts) {
+  const auto load = [&machine](const Unit& unit) {
+    double ranks = 0;
+    for (const int position : unit) ranks += machine.cpus[static_cast<std::size_t>(position)].ranks;
+    return ranks / static_cast<double>(unit.size());
+  };
+  std::ranges::stable_sort(parts, {}, load);
+}
+
 CpuSet cpus_of(const Machine& machine, const Unit& unit) {
   CpuSet set;
   for (const int position : unit) {
@@ -102,6 +112,7 @@ Problem map_ranks(const Machine& machine, int rank_count, const PlacementWish& w
     // One unit after the other, over the whole machine.
     objects = in_groups_of(units(machine, all_positions(machine), pe > 1 ? bind : map), pe);
   }
+  free_ones_first(machine, objects);
   if (objects.empty()) {
     return Problem::usage(tern::format("PE={} needs {} cores per rank, and {} are available here",
                                        pe, pe, count_units(machine, core)));
@@ -120,7 +131,8 @@ Problem map_ranks(const Machine& machine, int rank_count, const PlacementWish& w
       placed.push_back({pe > 1 || map == bind ? cpus : unit_around(machine, cpus[0], bind), i});
       continue;
     }
-    const std::vector<Unit> parts = in_groups_of(units(machine, cpus, bind), pe);
+    std::vector<Unit> parts = in_groups_of(units(machine, cpus, bind), pe);
+    free_ones_first(machine, parts);
     if (parts.empty()) {
       return Problem::usage(tern::format("PE={} is more cores than a {} of this machine offers", pe,
                                          level_name(map)));
@@ -179,10 +191,14 @@ Problem place(const Machine& whole, int rank_count, const PlacementWish& wish,
   }
   const Level core = wish.count_hwthreads ? Level::kHwThread : Level::kCore;
   const int cores = count_units(machine, core);
-  if (wish.refuse_oversubscription && rank_count > cores) {
+  if (wish.refuse_oversubscription && rank_count > cores - machine.ranks) {
+    const std::string others =
+        machine.ranks > 0 ? tern::format(", {} of which ranks of other jobs use,", machine.ranks)
+                          : "";
     return Problem::usage(tern::format(
-        "{} ranks were asked for, but this machine offers {} {} and --nooversubscribe forbids more",
-        rank_count, cores, wish.count_hwthreads ? "hardware threads" : "cores"));
+        "{} ranks were asked for, but this machine offers {} {}{} and --nooversubscribe forbids "
+        "more",
+        rank_count, cores, wish.count_hwthreads ? "hardware threads" : "cores", others));
   }
   if (!wish.bind_none && !wish.bind && !wish.map && !wish.map_by_slot && wish.cores_per_rank == 0) {
     share_cores(machine, rank_count, core, sets);

@@ -6,6 +6,8 @@
 //     contiguous shares, so that ranks stay apart and the threads of a rank have its share;
 //   - one rank: not bound, it has them all;
 //   - more ranks than cores: not bound, the kernel spreads them.
+// Where ranks are bound and other jobs of this mpiexec are there (spawn/slot_account.h), what these
+// use least comes first.
 // Threading: none. Failure: a Problem with a sentence.
 #pragma once
 #include <array>
@@ -26,10 +28,12 @@ inline constexpr int kLevelCount = 8;
 struct Cpu {
   int os_index = 0;
   std::array<int, kLevelCount> unit{};  // Which core, cache, ... it belongs to, numbered by hwloc.
+  int ranks = 0;                        // Of other jobs of this mpiexec, bound to it.
 };
 
 struct Machine {
   std::vector<Cpu> cpus;  // In hwloc's order: neighbours are near each other.
+  int ranks = 0;          // Of other jobs of this mpiexec, bound or not.
 };
 
 struct PlacementWish {

@@ -10,7 +10,6 @@
 
 #include "core/check.h"
 #include "spawn/foreign_job.h"
-#include "spawn/launcher_contact.h"
 
 namespace tern::spawn {
 namespace {
@@ -165,7 +164,7 @@ void Pmi1Client::lose(WireUpSink& sink) {
 
 // Other launchers' own spawning cannot say why it failed, so a launcher is started beside them.
 std::error_code Pmi1Client::start_launcher(const std::string& address) {
-  if (!own_) return start_own_launcher(address);
+  if (!own_) return own_launcher_.start(address);
   return send_all(fd_, "cmd=tern_spawn address=" + address + "\n") ? std::error_code()
                                                                    : lost_error();
 }

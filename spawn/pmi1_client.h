@@ -16,6 +16,7 @@
 #include <string>
 
 #include "spawn/card_pieces.h"
+#include "spawn/launcher_contact.h"
 #include "spawn/pmi1_line.h"
 #include "spawn/wireup.h"
 
@@ -81,6 +82,7 @@ class Pmi1Client final : public WireUp {
   std::deque<Pending> pending_;
   LineReader reader_;
   LaunchInfo info_;
+  OwnLauncher own_launcher_;
 };
 
 }  // namespace tern::spawn

@@ -12,7 +12,6 @@
 #include "core/check.h"
 #include "spawn/foreign_job.h"
 #include "spawn/job_env.h"
-#include "spawn/launcher_contact.h"
 
 namespace tern::spawn {
 namespace {
@@ -217,7 +216,7 @@ void Pmi2Client::lose(WireUpSink& sink) {
 // Slurm's own spawning waits for ever where no processor is free, so a launcher is started beside
 // it.
 std::error_code Pmi2Client::start_launcher(const std::string& address) {
-  return start_own_launcher(address);
+  return own_launcher_.start(address);
 }
 
 void Pmi2Client::abort(int, std::string_view message) {

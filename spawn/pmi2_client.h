@@ -11,6 +11,7 @@
 #include <string>
 
 #include "spawn/card_pieces.h"
+#include "spawn/launcher_contact.h"
 #include "spawn/pmi2_message.h"
 #include "spawn/wireup.h"
 
@@ -63,6 +64,7 @@ class Pmi2Client final : public WireUp {
   std::deque<Pending> pending_;
   Pmi2Reader reader_;
   LaunchInfo info_;
+  OwnLauncher own_launcher_;
 };
 
 }  // namespace tern::spawn

@@ -13,7 +13,6 @@
 
 #include "core/check.h"
 #include "spawn/foreign_job.h"
-#include "spawn/launcher_contact.h"
 
 namespace tern::spawn {
 namespace {
@@ -351,7 +350,7 @@ void PmixClient::on_answer(Answer& answer, WireUpSink& sink) {
 // The launchers' own spawning differs too much from one to the next, so a launcher is started
 // beside them.
 std::error_code PmixClient::start_launcher(const std::string& address) {
-  return start_own_launcher(address);
+  return own_launcher_.start(address);
 }
 
 void PmixClient::abort(int code, std::string_view message) {

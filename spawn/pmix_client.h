@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "spawn/launcher_contact.h"
 #include "spawn/pmix_library.h"
 #include "spawn/wireup.h"
 
@@ -55,6 +56,7 @@ class PmixClient final : public WireUp {
   const PmixLibrary library_;
   pmix_proc_t self_{};
   LaunchInfo info_;
+  OwnLauncher own_launcher_;
   // Shared with the library's thread. Owned, but left behind when this process ends without
   // finalize(): that thread may be in it until the last moment.
   Answers* answers_;

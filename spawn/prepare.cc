@@ -63,7 +63,13 @@ Problem count_ranks(const JobPlan& plan, Machine& machine, std::vector<int>& cou
   return {};
 }
 
-Problem place_ranks(const JobPlan& plan, Machine& machine, PreparedJob& job) {
+// What other jobs of this mpiexec use.
+void mark_use(const SlotUse& use, Machine& machine) {
+  machine.ranks = use.ranks;
+  for (Cpu& cpu : machine.cpus) cpu.ranks = use.on(cpu.os_index);
+}
+
+Problem place_ranks(const JobPlan& plan, const SlotUse& use, Machine& machine, PreparedJob& job) {
   const int size = job.facts.size;
   job.cpus.assign(static_cast<std::size_t>(size), {});
   const bool by_default = plan.placement.is_default();
@@ -79,7 +85,17 @@ Problem place_ranks(const JobPlan& plan, Machine& machine, PreparedJob& job) {
     Problem problem = read_machine(allowed, machine);
     if (problem.has()) return by_default ? Problem() : problem;
   }
+  mark_use(use, machine);
   return place(machine, size, plan.placement, job.cpus);
+}
+
+Problem place_beside_others(const JobPlan& plan, SlotAccount& account, Machine& machine,
+                            PreparedJob& job) {
+  account.lock();
+  const Problem problem = place_ranks(plan, account.read(), machine, job);
+  if (!problem.has()) account.enter(job.cpus);
+  account.unlock();
+  return problem;
 }
 
 Problem prepare_program(const AppPlan& app, const EnvironmentWish& wish, char* const* environment,
@@ -121,7 +137,8 @@ std::uint64_t random_id() {
          static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
 }
 
-Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job) {
+Problem prepare(const JobPlan& plan, char* const* environment, SlotAccount* account,
+                PreparedJob& job) {
   Machine machine;
   std::vector<int> counts;
   if (Problem problem = count_ranks(plan, machine, counts); problem.has()) return problem;
@@ -155,7 +172,8 @@ Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job)
   if (!missing.empty()) {
     remark(tern::format("-x names variables that are not set here: {}", join(missing)));
   }
-  return place_ranks(plan, machine, job);
+  return account != nullptr ? place_beside_others(plan, *account, machine, job)
+                            : place_ranks(plan, {}, machine, job);
 }
 
 std::string describe_allocation(const JobPlan& plan, const PreparedJob& job) {

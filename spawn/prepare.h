@@ -12,6 +12,7 @@
 #include "spawn/options.h"
 #include "spawn/placement.h"
 #include "spawn/problem.h"
+#include "spawn/slot_account.h"
 
 namespace tern::spawn {
 
@@ -35,7 +36,9 @@ struct PreparedJob {
 // Tells jobs apart.
 std::uint64_t random_id();
 
-Problem prepare(const JobPlan& plan, char* const* environment, PreparedJob& job);
+// With an account the ranks are placed beside those that are in it, and entered.
+Problem prepare(const JobPlan& plan, char* const* environment, SlotAccount* account,
+                PreparedJob& job);
 
 // What --display-map, --display-allocation and --report-bindings print; may be empty.
 std::string describe_allocation(const JobPlan& plan, const PreparedJob& job);

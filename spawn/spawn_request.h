@@ -43,7 +43,8 @@ struct SpawnAnswer {
   static std::optional<SpawnAnswer> decode(std::string_view text);
 };
 
-// The launcher's argument that says where the process waits that asked for it.
+// The launcher's argument before those that say where the process waits that asked for it, and what
+// the account of slots is (spawned.h).
 inline constexpr char kSpawnedOption[] = "--tern-spawned";
 // What the process says when the new ones are connected to it no more. Without it, the end of the
 // conversation is the end of the new processes.

@@ -129,10 +129,11 @@ void name_unknown_keys(const SpawnPlan& plan) {
   }
 }
 
-Problem prepare_all(SpawnPlan& plan, PreparedJob& prepared, Copies& copies) {
-  if (Problem problem = prepare(plan.job, environ, prepared); problem.has()) return problem;
+Problem prepare_all(SpawnPlan& plan, SlotAccount* account, PreparedJob& prepared, Copies& copies) {
+  Problem problem = prepare(plan.job, environ, account, prepared);
+  if (problem.has()) return problem;
   for (std::size_t i = 0; i < prepared.programs.size(); ++i) {
-    Problem problem = copies.make(plan.extras[i], prepared.programs[i]);
+    problem = copies.make(plan.extras[i], prepared.programs[i]);
     if (problem.has()) return problem;
   }
   return {};
@@ -167,13 +168,14 @@ int run_elsewhere(int fd, const SpawnPlan& plan) {
              // them.
 }
 
-int run_here(int fd, const SpawnRequest& request, SpawnPlan& plan) {
+int run_here(int fd, const SpawnRequest& request, std::unique_ptr<SlotAccount> account,
+             SpawnPlan& plan) {
   PreparedJob prepared;
   Copies copies;
-  if (const Problem problem = prepare_all(plan, prepared, copies); problem.has()) {
+  if (const Problem problem = prepare_all(plan, account.get(), prepared, copies); problem.has()) {
     return refuse(fd, problem);
   }
-  Job job(plan.job, prepared);
+  Job job(plan.job, prepared, std::move(account));
   for (const auto& [key, value] : request.values) job.preset(key, value);
   Origin origin(fd, job.loop(), [&job](const std::string& why) { job.end(why); });
   bool failed = false;
@@ -189,7 +191,9 @@ int run_here(int fd, const SpawnRequest& request, SpawnPlan& plan) {
 
 }  // namespace
 
-int run_spawned(const std::string& address) {
+int run_spawned(const std::string& address, const std::string& slots) {
+  // Before anything else is opened: a number that is none must not name something else.
+  std::unique_ptr<SlotAccount> account = SlotAccount::inherit(to_number(slots).value_or(-1));
   const int fd = connect_abstract(address);
   std::string text;
   std::optional<SpawnRequest> request;
@@ -203,7 +207,8 @@ int run_spawned(const std::string& address) {
     return refuse(fd, problem);
   }
   name_unknown_keys(plan);
-  return plan.job.hosts.only_this_host() ? run_here(fd, *request, plan) : run_elsewhere(fd, plan);
+  return plan.job.hosts.only_this_host() ? run_here(fd, *request, std::move(account), plan)
+                                         : run_elsewhere(fd, plan);
 }
 
 }  // namespace tern::spawn

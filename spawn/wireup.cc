@@ -52,13 +52,14 @@ class Singleton final : public WireUp {
 
   int event_fd() const override { return -1; }
   std::error_code start_launcher(const std::string& address) override {
-    return start_own_launcher(address);
+    return own_launcher_.start(address);
   }
   void abort(int, std::string_view) override {}
   std::error_code finalize(std::chrono::milliseconds) override { return {}; }
 
  private:
   LaunchInfo info_;
+  OwnLauncher own_launcher_;
   std::vector<std::byte> card_;
   int cards_wanted_ = 0;
   int barriers_ = 0;

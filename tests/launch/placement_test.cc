@@ -3,13 +3,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <csignal>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "spawn/machine.h"
 #include "spawn/option_values.h"
+#include "spawn/slot_account.h"
 #include "tests/launch/made_up_machine.h"
 #include "tests/unit/seed.h"
 
@@ -190,6 +196,82 @@ TEST(RealMachine, OffersWhatIsAllowed) {
   ASSERT_EQ(read_machine({allowed.front()}, one).text, "");
   EXPECT_EQ(one.cpus.size(), 1U);
   EXPECT_EQ(std::getenv("HWLOC_PLUGINS_PATH"), nullptr);
+}
+
+// What other jobs use.
+void use(Machine& machine, const CpuSet& cpus) {
+  ++machine.ranks;
+  for (Cpu& cpu : machine.cpus) cpu.ranks += std::ranges::count(cpus, cpu.os_index) > 0 ? 1 : 0;
+}
+
+TEST(Placement, WhatOthersLeaveFreeComesFirst) {
+  Machine machine = make_machine(2, 2, 2);  // Cores {0,4} {1,5} | {2,6} {3,7}
+  use(machine, {0, 4});
+  EXPECT_THAT(lists(machine, 3, wish("core")), ElementsAre("1,5", "2,6", "3,7"));
+  EXPECT_THAT(lists(machine, 5, wish("core")), ElementsAre("1,5", "2,6", "3,7", "0,4", "1,5"));
+  EXPECT_THAT(lists(machine, 2, wish("core", "socket")), ElementsAre("2,6", "1,5"));
+  EXPECT_THAT(lists(machine, 3, wish("core", "ppr:2:socket")), ElementsAre("2,6", "3,7", "1,5"));
+  use(machine, {2, 6});
+  use(machine, {2, 6});
+  EXPECT_THAT(lists(machine, 4, wish("hwthread")), ElementsAre("1", "5", "3", "7"));
+}
+
+TEST(Placement, OthersCountAgainstOversubscription) {
+  Machine machine = make_machine(1, 4, 1);
+  use(machine, {});
+  use(machine, {1});
+  PlacementWish both = wish("core");
+  both.refuse_oversubscription = true;
+  EXPECT_THAT(lists(machine, 2, both), ElementsAre("0", "2"));
+  EXPECT_THAT(lists(machine, 3, both),
+              ElementsAre(HasSubstr("2 of which ranks of other jobs use")));
+}
+
+TEST(SlotAccount, CountsThoseThatLiveAndForgetsTheOthers) {
+  const auto mine = SlotAccount::open();
+  ASSERT_NE(mine, nullptr);
+  EXPECT_EQ(mine->read().ranks, 0);
+  mine->lock();
+  mine->enter({{0, 1}, {}, {1}});
+  mine->unlock();
+  std::array<int, 2> word{};
+  ASSERT_EQ(::pipe(word.data()), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {  // Another launcher, which then dies as by kill -9.
+    const auto same = SlotAccount::inherit(::dup(mine->fd()));
+    same->lock();
+    same->enter({{1}, {4095, 4096, 100000}});
+    same->unlock();
+    (void)!::write(word[1], same->read().ranks == 5 ? "y" : "n", 1);
+    ::pause();
+    ::_exit(0);
+  }
+  char said = 0;
+  ASSERT_EQ(::read(word[0], &said, 1), 1);
+  EXPECT_EQ(said, 'y');
+  SlotUse use = mine->read();
+  EXPECT_EQ(use.ranks, 5);
+  EXPECT_EQ(use.on(0), 1);
+  EXPECT_EQ(use.on(1), 3);
+  EXPECT_EQ(use.on(4095), 1);
+  EXPECT_EQ(use.on(100000), 0);
+  mine->leave({1});
+  EXPECT_EQ(mine->read().on(1), 2);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  use = mine->read();
+  EXPECT_EQ(use.ranks, 2);
+  EXPECT_EQ(use.on(1), 1);
+  for (const int fd : word) ::close(fd);
+}
+
+TEST(SlotAccount, TakesNothingElseOver) {
+  EXPECT_EQ(SlotAccount::inherit(-1), nullptr);
+  EXPECT_EQ(SlotAccount::inherit(0), nullptr);
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  EXPECT_EQ(SlotAccount::inherit(ends[0]), nullptr);
+  for (const int fd : ends) ::close(fd);
 }
 
 }  // namespace

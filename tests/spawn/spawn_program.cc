@@ -251,6 +251,43 @@ void crash(char**) {
   say("ok parent lives");
 }
 
+// slots: children that are bound find the CPUs that others leave free, and these come back.
+void slots(char**) {
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Info info = MPI_INFO_NULL;
+  MPI_Info_create(&info);
+  MPI_Info_set(info, "bind_to", "hwthread");
+  constexpr int kJobs = 2;
+  MPI_Comm inters[kJobs];
+  int cpus[kJobs] = {-1, -1};
+  const auto spawn_bound = [&](MPI_Comm& inter) {
+    char word[] = "cpu";
+    char* arguments[] = {word, nullptr};
+    return MPI_Comm_spawn(self, arguments, 1, info, 0, MPI_COMM_WORLD, &inter, MPI_ERRCODES_IGNORE);
+  };
+  for (int i = 0; i < kJobs; ++i) {
+    REQUIRE(spawn_bound(inters[i]) == MPI_SUCCESS);
+    MPI_Recv(&cpus[i], 1, MPI_INT, 0, 0, inters[i], MPI_STATUS_IGNORE);
+  }
+  REQUIRE(cpus[0] >= 0 && cpus[1] >= 0 && cpus[0] != cpus[1]);
+  // This process and the two have all there are.
+  MPI_Info_set(info, "map_by", "hwthread:NOOVERSUBSCRIBE:HWTCPUS");
+  MPI_Comm another = MPI_COMM_NULL;
+  say(words(spawn_bound(another)));
+  MPI_Comm_disconnect(&inters[1]);
+  MPI_Comm_disconnect(&inters[0]);
+  // A slot is free when its process has ended, which it does after it has disconnected.
+  const double begin = MPI_Wtime();
+  while (spawn_bound(another) != MPI_SUCCESS) {
+    REQUIRE(MPI_Wtime() < begin + 30);
+    usleep(10000);
+  }
+  MPI_Recv(&cpus[0], 1, MPI_INT, 0, 0, another, MPI_STATUS_IGNORE);
+  MPI_Comm_disconnect(&another);
+  MPI_Info_free(&info);
+  say("ok slots");
+}
+
 // part FILE: children that go on after their parent has ended, and one that crashes then.
 void part(char** arguments) {
   MPI_Comm inter = spawn(1, {"outlive", arguments[0]});
@@ -290,6 +327,17 @@ void report() {
   say(text);
 }
 
+// To the parent: the CPU that this process is bound to; -1 when there is more than one.
+void tell_cpu(MPI_Comm parent) {
+  cpu_set_t cpus;
+  REQUIRE(sched_getaffinity(0, sizeof cpus, &cpus) == 0);
+  int only = -1;
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&cpus) == 1; ++cpu) {
+    if (CPU_ISSET(cpu, &cpus)) only = cpu;
+  }
+  MPI_Send(&only, 1, MPI_INT, 0, 0, parent);
+}
+
 void child(MPI_Comm parent, int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   if (verb == "use") {
@@ -305,6 +353,7 @@ void child(MPI_Comm parent, int argc, char** argv) {
     use(parent, true);
   }
   if (verb == "report") report();
+  if (verb == "cpu") tell_cpu(parent);
   if (verb == "crash") {
     raise(SIGKILL);
   }
@@ -327,8 +376,9 @@ struct Verb {
   const char* name;
   void (*run)(char** arguments);
 };
-constexpr Verb kVerbs[] = {{"grow", grow},   {"cycle", cycle}, {"fail", fail}, {"several", several},
-                           {"crash", crash}, {"part", part},   {"die", die},   {"ispawn", ispawn}};
+constexpr Verb kVerbs[] = {{"grow", grow},       {"cycle", cycle},   {"fail", fail},
+                           {"several", several}, {"crash", crash},   {"part", part},
+                           {"die", die},         {"ispawn", ispawn}, {"slots", slots}};
 
 }  // namespace
 

@@ -154,6 +154,20 @@ class Keys(SpawnTest):
         for key in ("map_by", "rank_by", "bind_to", "ppr"):
             self.assertIn("nonsense", self.children(1, key, "nonsense", error="MPI_ERR_SPAWN"))
 
+    def test_bound_children_of_several_jobs_do_not_meet(self):
+        cpus = sorted(os.sched_getaffinity(0))[:3]
+        if len(cpus) < 2:
+            self.skipTest("there is one CPU only")
+        os.sched_setaffinity(0, cpus)
+        try:
+            processes = [self.parent("slots"), self.single("slots")]
+        finally:
+            os.sched_setaffinity(0, range(os.cpu_count()))
+        for process in processes:
+            out = self.output_of(process)
+            self.assertRegex(out, "(?m)^MPI_ERR_SPAWN .* of which ranks of other jobs use")
+            self.assertIn("ok slots", out)
+
     def test_the_initial_error_handler(self):
         self.assertIn("handler=return", self.reports(1, "mpi_initial_errhandler", "mpi_errors_return")[0])
         self.assertIn("handler=other", self.reports(1)[0])
