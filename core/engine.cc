@@ -144,6 +144,11 @@ counters::Volumes Engine::traffic_with(const Peer& peer) {
 
 void Engine::on_peer_down(Peer& peer, std::string_view why) { fail_peer(peer, why); }
 
+void Engine::on_peer_ended(Peer& peer, std::string_view why) {
+  peer.ended = true;  // First: failing tells those who wait.
+  fail_peer(peer, why);
+}
+
 void Engine::fail_peer(Peer& peer, std::string_view why) {
   if (peer.state == Peer::State::kFailed) return;
   peer.state = Peer::State::kFailed;

@@ -179,6 +179,7 @@ class Engine final : private FabricSink {
                   std::span<const std::byte> body) override;
   void on_complete(std::uint32_t op, bool ok) override;
   void on_peer_down(Peer& peer, std::string_view why) override;
+  void on_peer_ended(Peer& peer, std::string_view why) override;
 
   // --- connections (engine.cc) ---
   void ensure_link(Peer& peer);

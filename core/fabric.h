@@ -43,6 +43,8 @@ class FabricSink {
   virtual void on_complete(std::uint32_t op, bool ok) = 0;
   // The link is dead; `why` is a sentence for people. After its last completion.
   virtual void on_peer_down(Peer& peer, std::string_view why) = 0;
+  // The same where the process has certainly ended.
+  virtual void on_peer_ended(Peer& peer, std::string_view why) { on_peer_down(peer, why); }
 
  protected:
   ~FabricSink() = default;  // The sink owns the fabric, never the reverse.
@@ -140,6 +142,9 @@ class Fabric {
   // Frees what is held for messages from `peer`; false while more may come. `gone`: the process has
   // ended, so everything about it is freed, its link and its copies as well, whatever their state.
   virtual bool release(const Peer&, bool gone) { return gone; }
+  // This process has no business with anybody any more and is about to end: a fabric that looks
+  // whether its peers live must not take that for their death.
+  virtual void leave() {}
 
   // Memory for this process and those of its host that join with the key, as long as it is not
   // closed. nullptr: the fabric has none, or (join) there is none of that size behind the key.

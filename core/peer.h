@@ -68,6 +68,7 @@ struct alignas(64) Peer {
 
   IncomingStream stream;
 
+  bool ended = false;  // Failed: the process is no more.
   std::string why;  // Failed: what happened. Ready: why the fabrics before this one were rejected.
 
   // Words of core/meet.h that have arrived and are not taken yet.

@@ -46,7 +46,10 @@ Comm::~Comm() {
   if (info != nullptr) info->release();
   local_->release();
   if (remote_ != nullptr) remote_->release();
-  if (local_comm_ != nullptr) local_comm_->release();
+  if (local_comm_ != nullptr) {
+    local_comm_->outer = nullptr;
+    local_comm_->release();
+  }
   std::free(peers_);
 }
 
@@ -99,6 +102,7 @@ Comm* make_intercomm(const InterContexts& contexts, bool first, Group* local, Gr
   }
   comm->first_ = first;
   comm->local_comm_ = inside;
+  inside->outer = comm;
   if (comm->peers_ != nullptr) {
     track(*comm);
     return comm;

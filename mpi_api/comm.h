@@ -28,6 +28,12 @@ class BsendBuffer;     // bsend.h
 struct InterContexts;  // intercomm.h
 struct Topology;       // topology.h
 
+// Why the collectives on a communicator are over (breakdowns.h).
+struct Breakdown {
+  int error_class;
+  std::string sentence;
+};
+
 // Tags 0..kTagUb are the user's. Every one of them has a negative twin that is neither MPI_ANY_TAG
 // nor MPI_ANY_SOURCE: -3 - tag, for the library's own messages about it.
 inline constexpr int kTagUb = 0x7ffffffd;
@@ -101,6 +107,9 @@ class Comm final : public Object {
   bool hosts_known = false;
   // Of these hosts, when blocking collectives have needed them.
   std::unique_ptr<coll::HostComms, void (*)(coll::HostComms*)> host_comms;
+  std::unique_ptr<const Breakdown> broken;  // nullptr: they are not.
+  // Hidden communicators: what they belong to, while that lives.
+  Comm* outer = nullptr;
   // Hidden communicators: the ranks that users know of its members, for messages.
   std::vector<int> told_ranks;
   int told_rank(int rank) const {

@@ -73,6 +73,7 @@ void Connections::track(Comm& comm) {
     process.connected = foreign = true;
   });
   if (foreign) comms_.push_back(&comm);
+  breakdowns_.begin(comm);
 }
 
 void Connections::untrack(Comm& comm) {
@@ -133,6 +134,7 @@ bool Connections::in_vain(const Comm& comm, int source) const {
 }
 
 int Connections::poll() {
+  tell_of_breakdowns();
   if (processes_.empty() && engine_.failures() == 0) return 0;
   if (const std::uint64_t now = coarse_ms(); now >= next_look_ms_) {
     next_look_ms_ = now + kLookEveryMs;

@@ -18,13 +18,15 @@
 
 #include "core/card.h"
 #include "core/engine.h"
+#include "mpi_api/breakdowns.h"
 #include "mpi_api/object.h"
 
 namespace tern::mpi {
 
 class Connections {
  public:
-  explicit Connections(Engine& engine) : engine_(engine), own_job_(engine.self().job) {}
+  explicit Connections(Engine& engine)
+      : engine_(engine), breakdowns_(engine), own_job_(engine.self().job) {}
 
   // Makes a process known. Its card stays until no communicator and no holder names it.
   void learn(const Card& card);
@@ -58,6 +60,11 @@ class Connections {
   // Whether a message from `source` (may be any) on this communicator can never come.
   bool in_vain(const Comm& comm, int source) const;
 
+  Breakdowns& breakdowns() { return breakdowns_; }
+  void tell_of_breakdowns() {
+    if (breakdowns_.pending()) breakdowns_.handle(all_comms_);
+  }
+
   // Looks after everything, when it is time to; returns how many processes were forgotten. Part of
   // progress.
   int poll();
@@ -88,6 +95,7 @@ class Connections {
   void for_each_foreign(const Comm& comm, Visit visit) const;
 
   Engine& engine_;
+  Breakdowns breakdowns_;
   std::uint64_t own_job_;
   std::unordered_map<ProcessId, Process, ProcessIdHash> processes_;
   std::vector<Comm*> comms_;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/config.h"
 #include "impl.h"
 #include "mpi_api/attributes.h"
@@ -253,6 +254,7 @@ int start_up(int thread_level) {
 void take_down() {
   constexpr std::chrono::seconds kGoodbye{10};
   the_runtime.wireup->finalize(kGoodbye);
+  for (const auto& fabric : engine().fabrics()) fabric->leave();
   the_runtime.names.reset();
   the_runtime.spawned.reset();
   the_runtime.contact.reset();
@@ -276,6 +278,28 @@ void refuse_calls_unless_in_use() {
   entry_state.checks = true;  // Calls from now on are mistakes, whatever TERN_CHECKS says.
 }
 
+// Where a rank has died and the launcher goes on, its barrier may never end: the others wait for
+// each other so long.
+constexpr std::uint64_t kMeetingWithoutAllMs = 2000;
+
+// Nobody leaves while somebody else may still need an answer from it.
+void meet_everybody() {
+  // Those who have not noticed anything must not wait for ever, either.
+  for (const Peer* const lost : engine().failed_peers()) {
+    if (!lost->ended || the_runtime.connections->is_foreign(lost->id)) continue;
+    break_down(*the_runtime.world, fail(MPI_ERR_PROC_ABORTED, "rank {} of the job has ended: {}",
+                                        lost->id.rank, lost->why));
+    tell_of_breakdowns();
+    break;
+  }
+  card_desk->start_barrier();
+  const std::uint64_t begin_ms = coarse_ms();
+  engine().wait_until([begin_ms] {
+    return card_desk->barrier_over() ||
+           (the_runtime.world->broken != nullptr && coarse_ms() - begin_ms >= kMeetingWithoutAllMs);
+  });
+}
+
 int shut_down() {
   const EntryGuard guard("MPI_Finalize");
   // First of all, so that libraries can clean up by MPI calls (section 11.2.4).
@@ -288,11 +312,7 @@ int shut_down() {
   the_runtime.spawned->release_all();
   if (report != nullptr) report->send();
   engine().wait_until([] { return engine().drained(); });
-  // Nobody leaves while somebody else may still need an answer from it.
-  if (the_runtime.wireup->info().size > 1) {
-    card_desk->start_barrier();
-    engine().wait_until([] { return card_desk->barrier_over(); });
-  }
+  if (the_runtime.wireup->info().size > 1) meet_everybody();
   if (report != nullptr) report->finish();
   report.reset();  // It has a receive in the engine.
   delete_attributes(*the_runtime.world);

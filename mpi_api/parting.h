@@ -8,6 +8,7 @@
 #pragma once
 #include "core/request.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/places.h"
 
 namespace tern::mpi {
 
@@ -22,12 +23,10 @@ class Parting {
   bool advance();
 
  private:
-  Peer& member(int place) const;
   void start_step();
 
   Comm* comm_;
-  int size_;   // Of both groups together.
-  int place_;  // Of this process among them.
+  Places places_;
   int step_ = 1;
   bool started_ = false;
   tern::Request send_;

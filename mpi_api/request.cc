@@ -106,6 +106,11 @@ int error_of(const tern::Request& op) {
           return fail(MPI_ERR_PROC_ABORTED, "a process that takes part has ended: {}", why);
         }
       }
+      if (op.peer != nullptr && op.peer->ended) {
+        return fail(MPI_ERR_PROC_ABORTED,
+                    "a process that takes part has ended: rank {} of the job ({})",
+                    op.peer->id.rank, op.peer->why);
+      }
       return fail(MPI_ERR_OTHER, "the process with rank {} of the job cannot be reached: {}",
                   op.peer != nullptr ? static_cast<long>(op.peer->id.rank) : -1L,
                   op.peer != nullptr ? op.peer->why : "it is not known");

@@ -44,6 +44,8 @@ class Request : public Object {
   bool ended_plainly() const { return plain && op.outcome == Outcome::kOk; }
   bool shared = false;    // completed_send() and the like: never destroyed, never changed.
   bool reusable = false;  // A receive that may be recycled; see p2p.h.
+  // The last call that was given this request in an array: refuse_twice().
+  std::uint32_t given = 0;
 };
 
 // Statuses. An "empty" status is that of a null or inactive request (MPI-5.0 section 3.7.3).

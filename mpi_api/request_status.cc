@@ -1,8 +1,10 @@
 // mpi_api/request_status.cc - looking at requests without completing them (MPI-5.0 section 3.7.6),
 // and the searches of request_search.h.
 #include <algorithm>
+#include <utility>
 
 #include "impl.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/request_search.h"
 
@@ -39,6 +41,25 @@ void find_all_done(int count, const MPI_Request handles[], int* outcount, int in
     if (request->done()) indices[found++] = i;
   }
   *outcount = active ? found : MPI_UNDEFINED;
+}
+
+int refuse_twice(int count, const MPI_Request handles[], const char* function) {
+  static std::uint32_t calls = 0;
+  if (count < 2 || !entry_state.checks) return MPI_SUCCESS;
+  const std::uint32_t call = ++calls;
+  for (int i = 0; i < count; ++i) {
+    Request* const request = to_request(handles[i]);
+    if (request == nullptr || request->shared) continue;
+    if (std::exchange(request->given, call) != call || is_inactive(request)) continue;
+    const auto first = std::find(handles, handles + i, handles[i]) - handles;
+    return raise_for(request->comm,
+                     fail(MPI_ERR_REQUEST,
+                          "array_of_requests[{}] and array_of_requests[{}] are the same request, "
+                          "which can complete only once",
+                          first, i),
+                     function);
+  }
+  return MPI_SUCCESS;
 }
 
 int raise_for(Comm* comm, int error, const char* function) {

@@ -164,6 +164,7 @@ int test(MPI_Request* request, int* flag, MPI_Status* status) {
 }
 
 int waitall(int count, MPI_Request array_of_requests[], MPI_Status* array_of_statuses) {
+  if (const int error = refuse_twice(count, array_of_requests, "MPI_Waitall")) return error;
   bool all_ended = array_of_statuses == MPI_STATUSES_IGNORE;
   for (int i = 0; i < count; ++i) {
     Request* const request = to_request(array_of_requests[i]);
@@ -183,6 +184,7 @@ int waitall(int count, MPI_Request array_of_requests[], MPI_Status* array_of_sta
 }
 
 int testall(int count, MPI_Request array_of_requests[], int* flag, MPI_Status* array_of_statuses) {
+  if (const int error = refuse_twice(count, array_of_requests, "MPI_Testall")) return error;
   *flag = 1;
   if (!all_done(count, array_of_requests)) {
     poll_once();
@@ -226,6 +228,7 @@ int testany(int count, MPI_Request array_of_requests[], int* index, int* flag, M
 
 int waitsome(int incount, MPI_Request array_of_requests[], int* outcount, int array_of_indices[],
              MPI_Status* array_of_statuses) {
+  if (const int error = refuse_twice(incount, array_of_requests, "MPI_Waitsome")) return error;
   engine().wait_until([&] {
     find_all_done(incount, array_of_requests, outcount, array_of_indices);
     return *outcount != 0;
@@ -238,6 +241,7 @@ int waitsome(int incount, MPI_Request array_of_requests[], int* outcount, int ar
 
 int testsome(int incount, MPI_Request array_of_requests[], int* outcount, int array_of_indices[],
              MPI_Status* array_of_statuses) {
+  if (const int error = refuse_twice(incount, array_of_requests, "MPI_Testsome")) return error;
   find_all_done(incount, array_of_requests, outcount, array_of_indices);
   if (*outcount == 0) {
     poll_once();

@@ -50,6 +50,7 @@ struct ShmFabric::ShmLink final : Link {
   bool offered = false;
   bool settled = false;  // The peer has mapped the ring.
   bool single_copy = false;
+  bool suspect = false;              // Its process was not there when looked at last.
   std::uint32_t asked = 0;           // Messages that prefers_eager() was asked about while far.
   std::uint32_t tickets_in_use = 0;  // Bit per ticket of this ring.
 };
@@ -109,7 +110,11 @@ std::string format_address(const Address& address) {
   return text;
 }
 
+// Whether the processes at the other ends live is looked at so often, whenever a process waits (a
+// poll takes some 50 ns), and for so many of them at a time (some 2 us each).
 constexpr std::uint64_t kLookEveryMs = 100;
+constexpr std::uint32_t kPollsPerLook = 4096;
+constexpr std::size_t kLooksAtOnce = 64;
 
 std::uint64_t random_nonce() {
   std::uint64_t nonce = 0;
@@ -271,6 +276,8 @@ int ShmFabric::poll(FabricSink& sink) {
     events += settle_links(sink);
   if (!jobs_.empty() || !helps_.empty()) [[unlikely]]
     events += copy_turn(sink);
+  if (--polls_until_look_ == 0) [[unlikely]]
+    events += look_for_ended(sink);
   return events;
 }
 
@@ -328,11 +335,6 @@ void ShmFabric::attach(FabricSink& sink, const RingOffer& offer) {
 // Looks after links whose peer has not mapped the ring yet.
 int ShmFabric::settle_links(FabricSink& sink) {
   int events = 0;
-  // One that ends before it has mapped the ring would be waited for for ever.
-  const std::uint64_t now = coarse_ms();
-  const bool look = now >= next_look_ms_;
-  if (look) next_look_ms_ = now + kLookEveryMs;
-  Peer* gone = nullptr;  // One at a time: releasing changes the list.
   for (std::size_t i = 0; i < unsettled_.size();) {
     ShmLink& link = *unsettled_[i];
     if (!link.offered) {
@@ -342,7 +344,6 @@ int ShmFabric::settle_links(FabricSink& sink) {
     const auto state = static_cast<Attachment>(
         link.producer.ring().consumed.attachment.load(std::memory_order_acquire));
     if (state == Attachment::kOffered) {
-      if (look && !Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) gone = link.peer;
       ++i;
       continue;
     }
@@ -358,14 +359,55 @@ int ShmFabric::settle_links(FabricSink& sink) {
       sink.on_peer_down(*link.peer, "it refused the connection (another Tern release?)");
     }
   }
-  if (gone != nullptr) {
-    counters_.failed.add(1);
-    sink.on_peer_down(*gone, "its process has ended");
-    (void)release(*gone, true);
-    ++events;
-  }
   return events;
 }
+
+std::uint32_t ShmFabric::before_sleep() {
+  if (links_.empty()) return UINT32_MAX;
+  polls_until_look_ = 1;
+  return static_cast<std::uint32_t>(kLookEveryMs) * 1000;
+}
+
+// Two looks in a row must find it gone, so that everything that it sent has been read between them.
+bool ShmFabric::has_ended(ShmLink& link) const {
+  if (Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) return link.suspect = false;
+  // One that left in good order is awaited by nobody; but a ring that it has not mapped stays so.
+  if (link.settled && link.inbox.as<Inbox>().left.load(std::memory_order_relaxed) != 0) {
+    return false;
+  }
+  if (!std::exchange(link.suspect, true)) return false;
+  return std::ranges::none_of(incoming_, [&link](const auto& incoming) {
+    return incoming->peer == link.peer && !incoming->broken && incoming->consumer.ready();
+  });
+}
+
+// Whoever waits for a process that has been killed would do so for ever.
+int ShmFabric::look_for_ended(FabricSink& sink) {
+  polls_until_look_ = kPollsPerLook;
+  const std::uint64_t now = coarse_ms();
+  if (now < next_look_ms_) return 0;
+  next_look_ms_ = now + kLookEveryMs;
+  std::vector<Peer*> ended;
+  std::size_t first_suspect = SIZE_MAX;
+  for (std::size_t i = std::min(links_.size(), kLooksAtOnce); i > 0; --i) {
+    const std::size_t index = next_looked_at_++ % links_.size();
+    ShmLink& link = *links_[index];
+    if (has_ended(link)) {
+      ended.push_back(link.peer);
+      if (!link.settled) counters_.failed.add(1);
+    }
+    if (link.suspect) first_suspect = std::min(first_suspect, index);
+  }
+  // The second look at these comes next.
+  if (ended.empty() && first_suspect != SIZE_MAX) next_looked_at_ = first_suspect;
+  for (Peer* const peer : ended) {
+    sink.on_peer_ended(*peer, "its process has ended");
+    (void)release(*peer, true);
+  }
+  return static_cast<int>(ended.size());
+}
+
+void ShmFabric::leave() { inbox_.as<Inbox>().left.store(1, std::memory_order_relaxed); }
 
 void ShmFabric::begin_help(Incoming& incoming, std::span<const std::byte> body) {
   Help help{&incoming, {}};

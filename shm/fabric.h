@@ -44,6 +44,8 @@ class ShmFabric final : public Fabric {
   std::string why_gone(const Card& card) const override;
   bool close(Link& link) override;
   bool release(const Peer& peer, bool gone) override;
+  void leave() override;
+  std::uint32_t before_sleep() override;
   std::unique_ptr<SharedMemory> share(std::size_t size, std::uint64_t& key) override;
   std::unique_ptr<SharedMemory> join(std::uint64_t key, std::size_t size) override;
   DoorbellWord* bell_of(Link& link) override;
@@ -62,6 +64,8 @@ class ShmFabric final : public Fabric {
   int accept_offers(FabricSink& sink);
   void attach(FabricSink& sink, const RingOffer& offer);
   int settle_links(FabricSink& sink);
+  int look_for_ended(FabricSink& sink);
+  bool has_ended(ShmLink& link) const;
   int receive(FabricSink& sink, Incoming& incoming);
   void begin_help(Incoming& incoming, std::span<const std::byte> body);
   int copy_turn(FabricSink& sink);
@@ -80,7 +84,10 @@ class ShmFabric final : public Fabric {
   std::vector<std::unique_ptr<Incoming>> incoming_;
   bool goodbyes_ = false;  // An incoming ring has come to its end.
   std::vector<std::unique_ptr<ShmLink>> links_;
+  // Looking after the processes at the other ends.
+  std::uint32_t polls_until_look_ = 1;
   std::uint64_t next_look_ms_ = 0;
+  std::size_t next_looked_at_ = 0;   // Index in links_.
   std::vector<ShmLink*> unsettled_;  // Offered, but not yet mapped by the peer.
   std::vector<Job> jobs_;
   std::vector<Help> helps_;

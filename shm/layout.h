@@ -40,6 +40,8 @@ struct Inbox {
   std::uint64_t
       nonce;  // As in the owner's business card: proves that the descriptor is the right one.
   DoorbellWord bell;  // armed/needs_fence: the owner; armed is cleared by whoever rings.
+  // Set by the owner when it ends in good order: nobody waits for it any more.
+  std::atomic<std::uint32_t> left;
   alignas(64) std::atomic<std::uint64_t> next_position;  // Producers.
   alignas(64) InboxSlot slots[kInboxSlots];
 };

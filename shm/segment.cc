@@ -92,7 +92,9 @@ std::uint64_t Segment::inode() const {
 bool Segment::is_open(std::uint32_t pid, std::uint32_t fd, std::uint64_t inode) {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
   struct stat info {};
-  return stat(path.c_str(), &info) == 0 && info.st_ino == inode;
+  if (stat(path.c_str(), &info) == 0) return info.st_ino == inode;
+  // A process that hides its descriptors from others (prctl) still has them.
+  return errno == EACCES || errno == EPERM;
 }
 
 void Segment::close_descriptor() {

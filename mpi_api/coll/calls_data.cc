@@ -66,7 +66,7 @@ Blocks listed_blocks(const Role& role, const void* buffer, IntArray counts, IntA
 
 int gather_as(const Form& form, Collective which, const Rooted& data, std::span<Object* const> used,
               Comm& comm) {
-  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes)) {
+  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes, {data.root})) {
     return group->gather(data.own.get(), data.all, data.root);
   }
   return launch(comm, form, used, [&](Schedule& s) {
@@ -80,7 +80,7 @@ int gather_as(const Form& form, Collective which, const Rooted& data, std::span<
 
 int scatter_as(const Form& form, Collective which, const Rooted& data,
                std::span<Object* const> used, Comm& comm) {
-  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes)) {
+  if (SharedGroup* const group = shared_for(which, comm, form, data.block_bytes, {data.root})) {
     return group->scatter(data.all, data.own.get(), data.root);
   }
   return launch(comm, form, used, [&](Schedule& s) {
@@ -109,8 +109,8 @@ int allgather_as(const Form& form, Collective which, const Own& own, const Block
 // from: nullptr for MPI_IN_PLACE.
 int alltoall_as(const Form& form, Collective which, const Blocks* from, const Blocks& to,
                 std::size_t block_bytes, std::span<Object* const> used, Comm& comm) {
-  SharedGroup* const group = shared_for(which, comm, form, block_bytes);
-  if (group != nullptr && from != nullptr) {
+  const SharedUse use{.fit = from != nullptr};
+  if (SharedGroup* const group = shared_for(which, comm, form, block_bytes, use)) {
     return group->alltoall(*from, to);
   }
   return launch(comm, form, used, [&](Schedule& s) {
@@ -155,7 +155,7 @@ int bcast(const coll::Form& form, void* buffer, MPI_Count count, Datatype* datat
   Object* const used[] = {datatype};
   // Beside the root of an intercommunicator, there are no data.
   const DataView data = datatype != nullptr ? view(buffer, count, *datatype) : DataView();
-  if (auto* const group = coll::shared_for(Collective::kBcast, *comm, form, data.bytes())) {
+  if (auto* const group = coll::shared_for(Collective::kBcast, *comm, form, data.bytes(), {root})) {
     return group->bcast(data, root);
   }
   if (auto* const hosts = coll::host_comms_for(Collective::kBcast, *comm, form, data.bytes())) {

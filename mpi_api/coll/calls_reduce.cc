@@ -34,11 +34,11 @@ bool for_shared(const Datatype& type) {
 // between(schedule) that of an intercommunicator; share(group, op, type) runs it without messages.
 template <class Build, class Between, class Share>
 int reduce_any(const Form& form, Collective which, std::size_t count, Datatype& type, Op& op,
-               Comm& comm, Build build, Between between, Share share) {
+               Comm& comm, int root, Build build, Between between, Share share) {
   if (const int error = check_reduction(op, type)) return error;
   const std::size_t bytes = count * type.layout().size();
-  SharedGroup* const group = shared_for(which, comm, form, bytes, op.commutative());
-  if (group != nullptr && count != 0 && for_shared(type)) {
+  const bool fit = count != 0 && for_shared(type);
+  if (auto* const group = shared_for(which, comm, form, bytes, {root, op.commutative(), fit})) {
     return share(*group, [&](const Operands& data) {
       return SharedGroup::Reduction{op, type, data};
     });
@@ -66,7 +66,7 @@ int scan_as(const Form& form, const void* sendbuf, void* recvbuf, MPI_Count coun
             Op& op, Comm& comm, bool exclusive) {
   const Operands data = operands(sendbuf, recvbuf, count);
   return reduce_any(
-      form, exclusive ? Collective::kExscan : Collective::kScan, data.count, type, op, comm,
+      form, exclusive ? Collective::kExscan : Collective::kScan, data.count, type, op, comm, -1,
       [&](Schedule& s, Algorithm algorithm) { scan(s, algorithm, data, exclusive); },
       [](Schedule&) {},
       [&](SharedGroup& group, auto reduction) { return group.scan(reduction(data), exclusive); });
@@ -76,7 +76,7 @@ int reduce_scatter_as(const Form& form, const void* sendbuf, void* recvbuf,
                       const std::vector<std::size_t>& starts, Datatype& type, Op& op, Comm& comm) {
   const Operands data = operands(sendbuf, recvbuf, 0);
   return reduce_any(
-      form, Collective::kReduceScatter, starts.back(), type, op, comm,
+      form, Collective::kReduceScatter, starts.back(), type, op, comm, -1,
       [&](Schedule& s, Algorithm algorithm) { reduce_scatter(s, algorithm, data, starts); },
       [&](Schedule& s) { inter::reduce_scatter(s, data, starts); },
       [&](SharedGroup& group, auto reduction) {
@@ -122,7 +122,7 @@ int reduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Count
     return hosts->reduce({data.from, data.to, count, *datatype, *op}, root);
   }
   return coll::reduce_any(
-      form, Collective::kReduce, data.count, *datatype, *op, *comm,
+      form, Collective::kReduce, data.count, *datatype, *op, *comm, root,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::reduce(s, algorithm, data, root); },
       [&](coll::Schedule& s) { coll::inter::reduce(s, data, root); },
       [&](coll::SharedGroup& group, auto reduction) {
@@ -139,7 +139,7 @@ int allreduce(const coll::Form& form, const void* sendbuf, void* recvbuf, MPI_Co
     return hosts->allreduce({data.from, data.to, count, *datatype, *op});
   }
   return coll::reduce_any(
-      form, Collective::kAllreduce, data.count, *datatype, *op, *comm,
+      form, Collective::kAllreduce, data.count, *datatype, *op, *comm, -1,
       [&](coll::Schedule& s, coll::Algorithm algorithm) { coll::allreduce(s, algorithm, data); },
       [&](coll::Schedule& s) { coll::inter::allreduce(s, data); },
       [&](coll::SharedGroup& group, auto reduction) { return group.allreduce(reduction(data)); });

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <span>
 
+#include "mpi_api/breakdowns.h"
 #include "mpi_api/coll/comm_hosts.h"
 #include "mpi_api/coll/form.h"
 #include "mpi_api/coll/schedule.h"
@@ -29,6 +30,9 @@ class Execution final : private Channel {
 
   // Starts, waits and ends. Returns the error class.
   int run();
+  // While it runs, it is in the list where end_executions() finds it.
+  void list();
+  void unlist();
   // The error class of what a finished schedule's outcome is.
   int error() const;
   Comm& comm() const { return *comm_; }
@@ -65,7 +69,13 @@ class Execution final : private Channel {
   Route remote_;                // Intercommunicators.
   std::size_t kept_bytes_ = 0;  // While free: counted in the bound on what free operations hold.
   Execution* next_free_ = nullptr;
+  Execution* next_running_ = nullptr;
+  Execution* previous_running_ = nullptr;
+  friend void end_executions(const Comm& comm);
 };
+
+// The communicator is broken: what runs on it fails.
+void end_executions(const Comm& comm);
 
 // Makes the request of a non-blocking or persistent form and (non-blocking) starts it. Takes over
 // the execution. `used` must live as long as the request: one reference of each is taken.
@@ -74,22 +84,25 @@ int begin_request(Execution& execution, const Form& form, std::span<Object* cons
 // Errors of collectives: the class, its sentence kept by fail(). `rank` is the one in `group`,
 // which is comm or, for an intercommunicator, may be its local group.
 [[gnu::cold]] int sent_too_much(const Comm& comm, int rank);
-[[gnu::cold]] int lost_member(const Comm& comm, Comm& group, int rank);
-[[gnu::cold]] int no_memory();
+// These two end the communicator's collectives: the other members rely on what does not come.
+[[gnu::cold]] int lost_member(Comm& comm, Comm& group, int rank);
+[[gnu::cold]] int no_memory(Comm& comm);
 
 // Runs one collective: build(schedule) describes it.
 template <class Build>
 int launch(Comm& comm, const Form& form, std::span<Object* const> used, Build build) {
+  if (comm.broken != nullptr) [[unlikely]]
+    return broken_down(comm);
   if (!comm.hosts_known) [[unlikely]] {
     if (const int error = find_hosts(comm, form.request == nullptr)) return error;
   }
   Execution* const execution = Execution::begin(comm, form.persistent);
   if (execution == nullptr) [[unlikely]]
-    return no_memory();
+    return no_memory(comm);
   build(execution->schedule);
   if (execution->schedule.out_of_memory()) [[unlikely]] {
     execution->end();
-    return no_memory();
+    return no_memory(comm);
   }
   return form.request == nullptr ? execution->run() : begin_request(*execution, form, used);
 }

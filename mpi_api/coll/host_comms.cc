@@ -77,13 +77,16 @@ std::unique_ptr<HostComms> HostComms::make(Comm& comm) {
   if (made == nullptr) return nullptr;
   made->inside_ = hidden_comm(comm, kInside, hosts.members());
   if (made->leads()) made->between_ = hidden_comm(comm, kBetween, hosts.leaders());
+  made->for_each([&comm](Comm& hidden) { hidden.outer = &comm; });
   const bool complete = made->inside_ != nullptr && (!made->leads() || made->between_ != nullptr);
   return complete ? std::move(made) : nullptr;
 }
 
 HostComms::~HostComms() {
-  if (inside_ != nullptr) inside_->release();
-  if (between_ != nullptr) between_->release();
+  for_each([](Comm& hidden) {
+    hidden.outer = nullptr;
+    hidden.release();
+  });
 }
 
 HostComms* host_comms_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
@@ -148,7 +151,7 @@ bool HostComms::reduce_inside(const Reduction& r, Sum& sum, Steps& steps) {
   sum.value = static_cast<const std::byte*>(r.sendbuf);
   if (alone()) return true;
   sum.value = sum.aside.origin();
-  if (sum.value == nullptr) return steps.took(no_memory());
+  if (sum.value == nullptr) return steps.took(no_memory(*inside_));
   return steps.took(
       impl::reduce({}, r.sendbuf, sum.aside.origin(), r.count, &r.type, &r.op, 0, inside_));
 }
@@ -172,7 +175,7 @@ int HostComms::reduce(const Reduction& r, int root) {
   }
   Sum sum(r, alone());
   const Aside result(r.type, place != 0 ? r.count : 0);
-  if (result.origin() == nullptr) return no_memory();
+  if (result.origin() == nullptr) return no_memory(*inside_);
   if (!reduce_inside(r, sum, steps)) return steps.error();
   std::byte* const to = place != 0 ? result.origin() : static_cast<std::byte*>(r.recvbuf);
   const auto build = [&](Schedule& s) {

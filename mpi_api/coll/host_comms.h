@@ -25,6 +25,13 @@ class HostComms {
   HostComms(const HostComms&) = delete;
   HostComms& operator=(const HostComms&) = delete;
 
+  // The hidden communicators that there are.
+  template <class Visit>
+  void for_each(Visit visit) {
+    if (inside_ != nullptr) visit(*inside_);
+    if (between_ != nullptr) visit(*between_);
+  }
+
   // Arguments as in the MPI calls; sendbuf is no MPI_IN_PLACE but recvbuf where that is meant.
   int barrier();
   int bcast(void* buffer, MPI_Count count, Datatype& type, int root);

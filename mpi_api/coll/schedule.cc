@@ -293,6 +293,11 @@ void Schedule::drain() {
   }
 }
 
+void Schedule::stop() {
+  fail(Outcome::kPeerLost, -1);
+  if (!draining_) drain();
+}
+
 void Schedule::fail(Outcome outcome, int rank) {
   if (outcome_ == Outcome::kOk && !stopped_) {
     outcome_ = outcome;

@@ -121,6 +121,9 @@ class Schedule {
   // --- running ---
   // May be called again when done, for another run of the same graph.
   void start();
+  // Ends it early, as the loss of a member would; failed_rank() is -1.
+  void stop();
+  bool stopped() const { return stopped_; }
   bool done() const { return done_; }
   // Valid when done: what went wrong first, and with whom.
   Outcome outcome() const { return outcome_; }

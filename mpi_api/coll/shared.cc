@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/small_copy.h"
 #include "mpi_api/coll/comm_hosts.h"
 #include "mpi_api/coll/execution.h"
@@ -21,6 +22,8 @@ namespace {
 constexpr int kLooks = 256;
 // So many collectives that waited for nobody may go by before the same is done.
 constexpr std::uint64_t kProgressEvery = 16;
+// Waiting so long is a reason to see whether all members have called the same thing.
+constexpr std::uint64_t kPatienceMs = 100;
 
 struct FlagWait {
   const std::atomic<std::uint64_t>* word;
@@ -151,14 +154,17 @@ bool SharedGroup::await_slowly(const std::atomic<std::uint64_t>& word, std::uint
     }
   }
   wait.next = std::exchange(flag_waits, &wait);
+  const std::uint64_t since_ms = coarse_ms();
   engine().wait_until([&] {
     look_for_lost();
-    return wait.over() || lost_rank_ >= 0;
+    if (wait.over() || lost_) return true;
+    look_for_quarrel(since_ms);
+    return lost_;
   });
   FlagWait** place = &flag_waits;
   while (*place != &wait) place = &(*place)->next;
   *place = wait.next;
-  return lost_rank_ < 0;
+  return !lost_;
 }
 
 void SharedGroup::look_for_lost() {
@@ -169,7 +175,45 @@ void SharedGroup::look_for_lost() {
     if (i == rank_ || comm_.peer(i).state != Peer::State::kFailed) continue;
     bells_[static_cast<std::size_t>(i)] = nullptr;  // It went with the link.
     lost_rank_ = i;
+    lost_ = true;
   }
+}
+
+// A program that is right never gets here with a difference: all members make the same calls.
+void SharedGroup::look_for_quarrel(std::uint64_t waiting_since_ms) {
+  if (coarse_ms() - waiting_since_ms < kPatienceMs) return;
+  const std::uint64_t own = lanes_[rank_].calls[calls_ % kCalls].load(std::memory_order_relaxed);
+  for (int i = 0; i < size_; ++i) {
+    const std::uint64_t theirs = lanes_[i].calls[calls_ % kCalls].load(std::memory_order_relaxed);
+    if (theirs == own || theirs >> kMarkNumber != own >> kMarkNumber) continue;
+    fail(MPI_ERR_NOT_SAME,
+         "the members of the communicator have not called the same: rank {} {}, rank {} {}; all "
+         "must make the same calls in the same order, with the same root and matching counts",
+         comm_.told_rank(rank_), describe(own), comm_.told_rank(i), describe(theirs));
+    break_down(comm_, MPI_ERR_NOT_SAME);
+    return;
+  }
+}
+
+std::string SharedGroup::describe(std::uint64_t mark) {
+  const auto bits = [mark](unsigned first, unsigned end) {
+    return mark >> first & ((std::uint64_t{1} << (end - first)) - 1);
+  };
+  const std::uint64_t which = bits(kMarkWhich, kMarkNumber);
+  std::string text = "calls ";
+  text += which < kCollectives ? selections()[which].name : "nothing known";
+  if (const std::uint64_t root = bits(kMarkRoot, kMarkWay); root != 0) {
+    text += " with root " + std::to_string(root - 1);
+  }
+  if (which < kCollectives && reduces(mark)) {
+    text += " of " + std::to_string(mark & kMarkBytes) + " bytes";
+  } else if (bits(kMarkWay, kMarkWhich) == static_cast<std::uint64_t>(Way::kMessages)) {
+    text += " with a large count";
+  }
+  if (bits(kMarkWay, kMarkWhich) == static_cast<std::uint64_t>(Way::kRequest)) {
+    text += " without blocking";
+  }
+  return text;
 }
 
 void SharedGroup::ring(int reader) {
@@ -207,15 +251,25 @@ void SharedGroup::end(std::uint64_t number) {
 }
 
 int SharedGroup::result(int error) {
-  if (lost_rank_ >= 0) [[unlikely]]
-    return lost_member(comm_, comm_, lost_rank_);
+  if (lost_) [[unlikely]] {
+    error = lost_member(comm_, comm_, lost_rank_);
+    tell_of_breakdowns();
+    return error;
+  }
   const int too_long = std::exchange(too_long_rank_, -1);
-  return too_long >= 0 ? sent_too_much(comm_, too_long) : error;
+  if (too_long < 0) return error;
+  error = sent_too_much(comm_, too_long);
+  // Inputs that do not fit together go in different numbers of pieces: nothing fits any more.
+  if (reduces(lanes_[rank_].calls[calls_ % kCalls].load(std::memory_order_relaxed))) {
+    break_down(comm_, error);
+    tell_of_breakdowns();
+  }
+  return error;
 }
 
 bool SharedGroup::open(Outgoing& out, std::uint64_t number, std::size_t bytes, int reader,
                        std::uint32_t flags) {
-  if (lost_rank_ >= 0) [[unlikely]]
+  if (lost_) [[unlikely]]
     return false;
   Lane& lane = lanes_[rank_];
   if (size_ == 2 || reader != kAll) flags |= kForOne;

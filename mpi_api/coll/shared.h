@@ -12,13 +12,15 @@
 // Threading: one collective per communicator at a time, under the entry lock, which is dropped
 // while a wait idles. Failure: MPI error classes, sentences kept by fail(). After a member was lost
 // every call fails: nobody knows what the others have seen. What others wrote is checked before
-// it is used as a size or a place.
+// it is used as a size or a place. Who waits long looks whether the others have called the same
+// thing: each member leaves a mark of every call (Lane::calls), also of those that go by messages.
 #pragma once
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "core/doorbell.h"
 #include "core/fabric.h"
@@ -34,6 +36,24 @@ class SharedGroup {
   // All members call this at the same place among the communicator's collectives. nullptr, at all
   // members, when one of them cannot take part.
   static std::unique_ptr<SharedGroup> make(Comm& comm);
+
+  // The communicator is broken: whoever waits need not any longer.
+  void give_up() { lost_ = true; }
+
+  enum class Way : std::uint8_t { kShared, kMessages, kRequest };
+  // What a call must have in common at all members.
+  struct Call {
+    Collective which;
+    Way way;
+    int root;           // -1: none.
+    std::size_t bytes;  // As far as all members know it alike; else 0.
+  };
+  // Every call on the communicator begins with this.
+  void enter(const Call& call) {
+    lanes_[rank_].calls[++calls_ % kCalls].store(mark_of(call), std::memory_order_relaxed);
+  }
+  // For waits that take long: breaks the communicator when a member's call differs from this one's.
+  void look_for_quarrel(std::uint64_t waiting_since_ms);
 
   // Arguments as in algorithms.h, alltoall not in place; results are MPI error classes.
   int barrier();
@@ -94,6 +114,21 @@ class SharedGroup {
   bool was_read(const Use& use);
   bool has_left(int rank, std::uint64_t number);
   void look_for_lost();
+  // The number of the call in the highest 24 bits, and what it must have in common.
+  static constexpr unsigned kMarkNumber = 40;
+  static constexpr unsigned kMarkWhich = 34;
+  static constexpr unsigned kMarkWay = 32;
+  static constexpr unsigned kMarkRoot = 27;
+  static constexpr std::uint64_t kMarkBytes = (std::uint64_t{1} << kMarkRoot) - 1;
+  std::uint64_t mark_of(const Call& call) const {
+    return calls_ << kMarkNumber | static_cast<std::uint64_t>(call.which) << kMarkWhich |
+           static_cast<std::uint64_t>(call.way) << kMarkWay |
+           static_cast<std::uint64_t>(call.root + 1) << kMarkRoot | (call.bytes & kMarkBytes);
+  }
+  static std::string describe(std::uint64_t mark);
+  static bool reduces(std::uint64_t mark) {
+    return (mark >> kMarkWhich & 0x3f) >= static_cast<std::uint64_t>(Collective::kReduce);
+  }
   void ring(int reader);
 
   // --- a collective and its contributions (shared.cc) ---
@@ -154,8 +189,10 @@ class SharedGroup {
   int rank_;
   int size_;
   std::uint64_t number_ = 0;
+  std::uint64_t calls_ = 0;
   std::size_t failures_;    // Of the engine, when the bells were last looked at.
-  int lost_rank_ = -1;      // A member that is gone: nothing works any more.
+  bool lost_ = false;       // A member is gone: nothing works any more.
+  int lost_rank_ = -1;      // Which one, as far as this process has seen it.
   int too_long_rank_ = -1;  // Whose contribution was too long, in this collective.
   std::size_t next_small_ = 0;
   std::size_t next_big_for_one_ = 0;
@@ -178,14 +215,27 @@ inline constexpr int kCollectivesBeforeShared = 2;
 
 // What the collective that begins now uses; nullptr: messages, as the table of algorithms says or
 // because there is no such memory. All members call this for every collective, whatever its size.
+// `fit`: shared memory can do this call, as all members know it.
+struct SharedUse {
+  int root = -1;
+  bool commutative = true;
+  bool fit = true;
+};
 inline SharedGroup* shared_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
-                               bool commutative = true) {
-  if (form.request != nullptr) return nullptr;
+                               const SharedUse& use = {}) {
   SharedGroup* group = comm.shared.get();
+  if (form.request != nullptr) {
+    if (group != nullptr) group->enter({which, SharedGroup::Way::kRequest, use.root, 0});
+    return nullptr;
+  }
   if (group == nullptr && comm.collectives_until_shared != 0) group = prepare_shared(comm, which);
   if (group == nullptr) return nullptr;
-  const Algorithm algorithm = select(which, comm.size(), bytes, commutative, Means::kShared);
-  return algorithm == Algorithm::kShared ? group : nullptr;
+  const bool shared = use.fit && select(which, comm.size(), bytes, use.commutative,
+                                        Means::kShared) == Algorithm::kShared;
+  // Data that are too long or too short are an error of their own; an input to combine must fit.
+  const auto way = shared ? SharedGroup::Way::kShared : SharedGroup::Way::kMessages;
+  group->enter({which, way, use.root, which >= Collective::kReduce ? bytes : 0});
+  return shared ? group : nullptr;
 }
 
 // How many waits for flags are over, of all threads: so that nobody falls asleep on a flag that has

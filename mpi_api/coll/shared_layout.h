@@ -25,6 +25,8 @@ inline constexpr std::size_t kSmallBytes = 4096;
 inline constexpr std::size_t kBigsForOne = 4;
 inline constexpr std::size_t kBigs = 16;
 inline constexpr std::size_t kBigBytes = 68 << 10;  // 64 KiB and who gets what of them.
+// So many calls ahead of another, a member's marks can still be read.
+inline constexpr std::size_t kCalls = 64;
 // How far a reader of a large piece lags behind its writer: half of a core's first cache.
 inline constexpr std::size_t kChunkBytes = 8 << 10;
 
@@ -60,6 +62,8 @@ struct Lane {
   Head heads[kHeads];
   Word left;  // The number of the last collective that the member has left.
   Word ready[kBigs];
+  // Marks of the member's latest calls (SharedGroup::mark_of), by number.
+  alignas(128) std::atomic<std::uint64_t> calls[kCalls];
   alignas(4096) std::byte small[kSmalls][kSmallBytes];
   alignas(4096) std::byte big[kBigs][kBigBytes];
 };

@@ -232,6 +232,29 @@ void wrong_receives() { run_table(receives()); }
 void wrong_requests() { run_table(requests()); }
 void wrong_communicators() { run_table(communicators()); }
 void wrong_collectives() { run_table(collectives()); }
+
+// Undefined by the standard, and fatal to others.
+void requests_given_twice() {
+  if (!check::library_is_tern()) return;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  const int tag = 77;
+  int in[2] = {-1, -1}, out = check::rank, done = 0, indices[3];
+  MPI_Request given[3];
+  MPI_Irecv(&in[0], 1, MPI_INT, check::rank, tag, world(), &given[0]);
+  MPI_Irecv(&in[1], 1, MPI_INT, check::rank, tag, world(), &given[1]);
+  given[2] = given[0];
+  EXPECT_EQ(check::error_class(MPI_Waitall(3, given, MPI_STATUSES_IGNORE)), MPI_ERR_REQUEST);
+  EXPECT_EQ(check::error_class(MPI_Testall(3, given, &done, MPI_STATUSES_IGNORE)), MPI_ERR_REQUEST);
+  EXPECT_EQ(check::error_class(MPI_Waitsome(3, given, &done, indices, MPI_STATUSES_IGNORE)),
+            MPI_ERR_REQUEST);
+  EXPECT_EQ(check::error_class(MPI_Testsome(3, given, &done, indices, MPI_STATUSES_IGNORE)),
+            MPI_ERR_REQUEST);
+  for (int i = 0; i < 2; ++i) MPI_Send(&out, 1, MPI_INT, check::rank, tag, world());
+  EXPECT_OK(MPI_Waitall(2, given, MPI_STATUSES_IGNORE));  // Nothing has happened to them.
+  EXPECT_EQ(in[0], check::rank);
+  EXPECT_EQ(in[1], check::rank);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
+}
 void wrong_others() { run_table(others()); }
 
 }  // namespace
@@ -244,5 +267,6 @@ int main(int argc, char** argv) {
                       {"wrong_requests", wrong_requests},
                       {"wrong_communicators", wrong_communicators},
                       {"wrong_collectives", wrong_collectives},
+                      {"requests_given_twice", requests_given_twice},
                       {"wrong_others", wrong_others}});
 }
