@@ -37,14 +37,13 @@ SendRecord* SendWindow::reset() {
 
 std::uint32_t BufferBudget::take_window(std::uint32_t wanted) {
   CHECK(wanted > 0);
-  if (free_ < 1 + ReceiveWindow::kBareMax) return 0;
-  const std::uint32_t available = free_ - ReceiveWindow::kBareMax;
-  const std::uint32_t window = wanted < available ? wanted : available;
-  free_ -= window + ReceiveWindow::kBareMax;
+  std::uint32_t window = wanted < free_ ? wanted : free_;
+  while (window > 0 && ReceiveWindow::buffers(window) > free_) --window;
+  if (window != 0) free_ -= ReceiveWindow::buffers(window);
   return window;
 }
 
-void BufferBudget::give_window(std::uint32_t window) { free_ += window + ReceiveWindow::kBareMax; }
+void BufferBudget::give_window(std::uint32_t window) { free_ += ReceiveWindow::buffers(window); }
 
 void TransferWindow::push(TransferRecord& record, std::uint64_t after) {
   record.after = after;

@@ -114,12 +114,16 @@ enum class Arrival : std::uint8_t {
 //
 // Bare acknowledgements need no credit, or two receivers could wait for each other. They are due
 // when at least half of the window has become free since the last stamp; as the peer cannot use
-// more than one window of numbers without reading them, two of them can be unread at any time, and
-// one more after a handshake, of whose repeated messages nobody knows which one told the peer. So a
-// connection needs window + kBareMax receive buffers of a shared queue, and nothing ever overruns.
+// more than one window of numbers without reading them, two of them can be unread at any time (of a
+// window of one: one), and one more after a handshake, of whose repeated messages nobody knows
+// which one told the peer. So a connection needs buffers(window) receive buffers of a shared queue,
+// and nothing ever overruns.
 class ReceiveWindow {
  public:
   static constexpr std::uint32_t kBareMax = 3;
+  static constexpr std::uint32_t buffers(std::uint32_t window) {
+    return window + (window == 1 ? kBareMax - 1 : kBareMax);
+  }
 
   // Messages of this peer that there is room for at a time; at least 1. May be called again while
   // no endpoint exists, or to make it larger at any time.

@@ -370,7 +370,7 @@ class Node final : public connect::Driver {
     ASSERT_NE(network_.endpoint(end.remote).remote, 0U) << "posted before the peer could receive";
     ++end.in_flight;
     EXPECT_LE(end.in_flight + network_.held_at(to.peer_node, self_),
-              window_ + replay::ReceiveWindow::kBareMax)
+              replay::ReceiveWindow::buffers(window_))
         << "more is under way than the receiver has buffers for";
     network_.post(to.endpoint, data);
   }

@@ -456,7 +456,7 @@ TEST(Replay, BuffersAreNeverPromisedTwice) {
       if (window != 0) windows.push_back(window);
     }
     std::uint32_t used = 0;
-    for (const std::uint32_t window : windows) used += window + replay::ReceiveWindow::kBareMax;
+    for (const std::uint32_t window : windows) used += replay::ReceiveWindow::buffers(window);
     ASSERT_EQ(used + budget.free(), 100U);
   }
 }
