@@ -133,7 +133,7 @@ def compile_programs(mpi, sources, folder):
     Raises RuntimeError with the compiler's own words."""
     folder.mkdir(parents=True, exist_ok=True)
     programs = {}
-    headers = max(path.stat().st_mtime for path in sources[0].parent.glob("*.h"))
+    headers = max((path.stat().st_mtime for path in sources[0].parent.glob("*.h")), default=0)
     for source in sources:
         program = folder / source.stem
         programs[source.stem] = program

@@ -1,9 +1,10 @@
 /* exchange.c - latency and bandwidth between two ranks in so few messages that an emulated device
  * can carry them.
  *
- * usage: exchange TEST:BYTES:COUNT...   with TEST latency or bandwidth
- * Prints "latency BYTES MEDIAN MINIMUM" (microseconds of half a round trip) and "bandwidth BYTES
- * MB/s". Exit status 2: bad arguments.
+ * usage: exchange TEST:BYTES:COUNT...   with TEST first, latency or bandwidth
+ * Prints "latency BYTES MEDIAN MINIMUM" (microseconds of half a round trip), "bandwidth BYTES MB/s"
+ * and "first BYTES US" (one whole round trip; the job's first when the test is). Exit status 2: bad
+ * arguments.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -32,6 +33,14 @@ static void latency(int bytes, int count) {
   qsort(samples, (size_t)count, sizeof *samples, compare);
   if (rank == 0) printf("latency %d %.3f %.3f\n", bytes, samples[count / 2], samples[0]);
   free(samples);
+}
+
+static void first(int bytes) {
+  const double begin = MPI_Wtime();
+  if (rank == 0) MPI_Send(out, bytes, MPI_BYTE, 1, 0, MPI_COMM_WORLD);
+  MPI_Recv(in, bytes, MPI_BYTE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  if (rank == 1) MPI_Send(out, bytes, MPI_BYTE, 0, 0, MPI_COMM_WORLD);
+  if (rank == 0) printf("first %d %.3f\n", bytes, (MPI_Wtime() - begin) * 1e6);
 }
 
 static void bandwidth(int bytes, int count) {
@@ -70,6 +79,8 @@ int main(int argc, char** argv) {
     in = calloc(1, (size_t)bytes + 1);
     if (strcmp(test, "latency") == 0)
       latency(bytes, count);
+    else if (strcmp(test, "first") == 0)
+      first(bytes);
     else
       bandwidth(bytes, count);
     fflush(stdout);
