@@ -31,6 +31,11 @@ constexpr Variable kVariables[] = {
     {"TERN_VERBS_GID_INDEX", Kind::kText, "auto",
      "Index of the port's address (GID) to use; auto: by rule (RoCE v2 before v1, routable before "
      "link-local)."},
+    {"TERN_VERBS_CM", Kind::kText, "ud",
+     "How processes find the way to each other over verbs: ud, with the addresses of their "
+     "business "
+     "cards; or rdmacm, asking librdmacm, for networks that choose paths (service levels, "
+     "priorities)."},
     {"TERN_UCX_TLS", Kind::kText, "",
      "UCX transports that the fabric ucx may use, in UCX's syntax: tcp, or ^ud; empty: all but "
      "those inside a host. A UCX_TLS in the environment goes before."},

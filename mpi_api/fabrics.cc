@@ -55,6 +55,18 @@ FabricReport report_shm(const Config& config) {
   return {std::string(kShm), true, detail};
 }
 
+// False with a sentence in `why` when what TERN_VERBS_CM asks for cannot be had.
+bool choose_cm(const Config& config, verbs::VerbsOptions& options, std::string& why) {
+  const std::string_view wish = config.text("TERN_VERBS_CM");
+  if (wish == "ud") return true;
+  if (wish == "rdmacm") {
+    options.cm = verbs::load_rdmacm(why);
+    return options.cm != nullptr;
+  }
+  why = format("TERN_VERBS_CM is `{}`; allowed: ud, rdmacm", wish);
+  return false;
+}
+
 verbs::VerbsOptions verbs_options(const Config& config) {
   verbs::VerbsOptions options;
   options.port.devices = config.text("TERN_VERBS_DEVICES");
@@ -69,10 +81,12 @@ verbs::VerbsOptions verbs_options(const Config& config) {
   return options;
 }
 
-std::unique_ptr<Fabric> make_verbs(const ProcessId& self, const Config& config, std::string& why) {
+std::unique_ptr<verbs::VerbsFabric> make_verbs(const ProcessId& self, const Config& config,
+                                               std::string& why) {
   const verbs::IbvTable* const table = verbs::load_ibv(why);
-  if (table == nullptr) return nullptr;
-  return verbs::VerbsFabric::create(*table, self, verbs_options(config), why);
+  verbs::VerbsOptions options = verbs_options(config);
+  if (table == nullptr || !choose_cm(config, options, why)) return nullptr;
+  return verbs::VerbsFabric::create(*table, self, options, why);
 }
 
 std::string names_of_build() {
@@ -84,10 +98,7 @@ std::string names_of_build() {
 
 FabricReport report_verbs(const Config& config) {
   std::string why;
-  const verbs::IbvTable* const table = verbs::load_ibv(why);
-  const auto fabric = table != nullptr
-                          ? verbs::VerbsFabric::create(*table, {}, verbs_options(config), why)
-                          : nullptr;
+  const auto fabric = make_verbs({}, config, why);
   if (fabric == nullptr) return {std::string(kVerbs), false, why};
   if (!lists(config, kVerbs)) {
     return {std::string(kVerbs), false,

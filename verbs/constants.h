@@ -21,9 +21,9 @@ inline constexpr std::size_t kLargeSlotsPerChunk = 16;
 inline constexpr std::size_t kMailboxBytes = 64;
 inline constexpr std::size_t kMailboxesPerChunk = 64;
 
-// Messages that a peer may have under way: few at first, so that a connection costs one page per
-// message and no more, and doubled for a peer that keeps sending.
-inline constexpr std::uint32_t kWindowFirst = 2;
+// Messages that a peer may have under way: one at first, so that a connection costs three receive
+// slots and no more, and doubled for a peer that keeps sending.
+inline constexpr std::uint32_t kWindowFirst = 1;
 inline constexpr std::uint32_t kWindowMax = 32;
 inline constexpr std::size_t kReceivesPerChunk = 32;
 // Receive slots are posted again in batches of up to this many, which are posted in addition.
@@ -41,7 +41,7 @@ inline constexpr std::uint32_t kQueueMessages = kWindowMax + 6;
 static_assert(kQueueEntries >= 2 * kSignalEvery, "there is always one that reports under way");
 inline constexpr std::uint32_t kInlineBytesMax = 256;
 
-// The shared receive queue; 6 slots per peer that has a small window leave room for 1300 peers. A
+// The shared receive queue; 3 slots per peer that has a small window leave room for 2700 peers. A
 // device that can make it larger later begins with less: entries cost time and memory.
 inline constexpr std::uint32_t kReceiveQueueEntries = 8192;
 inline constexpr std::uint32_t kReceiveQueueEntriesFirst = 512;

@@ -43,7 +43,7 @@ Post VerbsFabric::blocked(VerbsLink& link) {
   if (link.state() == connect::State::kFailed) return Post::kPeerDown;
   if (!link.is_up() && !link.quiescing) {
     connector_->dial(link, now());
-    if (connector_->next_time() < thread_wakes_at_) poke();
+    if (connector_->next_time() < thread_wakes_at_) set_timer();
   }
   if (link.is_up() && !link.out.can_send()) {
     link.starved = true;
@@ -239,7 +239,10 @@ void VerbsFabric::flush_receives() {
   if (returned_count_ == 0) return;
   ibv_recv_wr* refused = nullptr;
   // There is an entry for each slot that exists: only a lost device refuses.
-  if (ibv_post_srq_recv(srq_, returned_.data(), &refused) != 0) device_lost_ = true;
+  if (ibv_post_srq_recv(srq_, returned_.data(), &refused) != 0) {
+    device_lost_ = true;
+    problem_ = port_->text() + " takes no receive buffers any more";
+  }
   returned_count_ = 0;
 }
 

@@ -47,6 +47,8 @@ std::string VerbsFabric::describe_failure(const VerbsLink& link, connect::Down w
     text += format("; the last connection ended with `{}` ({}): {}",
                    table_.wc_status_str(link.last_error), static_cast<int>(link.last_error),
                    likely_cause(link.last_error));
+  } else if (const std::string problem_there = signal_->problem(); !problem_there.empty()) {
+    text += "; " + problem_there;
   } else {
     text += "; is that process still running, and can its host be reached?";
   }

@@ -42,8 +42,7 @@ bool VerbsFabric::open_queues(std::string& why) {
                                             device_writes | IBV_ACCESS_REMOTE_WRITE);
   }
   if (cq_ == nullptr) {
-    constexpr int kEntriesFirst = 128;  // Enough for the first connection.
-    static_assert(kEntriesFirst >= kReceivesPerChunk + kQueueEntries);
+    constexpr int kEntriesFirst = kReceivesPerChunk + 2 * kQueueEntries;  // Of two connections.
     cq_ = table_.create_cq(port_->context(), kEntriesFirst, nullptr, channel_, 0);
     if (cq_ == nullptr) return failed("making a completion queue");
     cq_entries_ = kEntriesFirst;
@@ -64,7 +63,7 @@ bool VerbsFabric::open_queues(std::string& why) {
 
 // Posts more receive slots until a peer may be promised `window` of them, as far as that goes.
 bool VerbsFabric::make_room_for_window(std::uint32_t window) {
-  while (budget_.free() < window + replay::ReceiveWindow::kBareMax) {
+  while (budget_.free() < replay::ReceiveWindow::buffers(window)) {
     if (!make_room_for_receives(kReceivesPerChunk)) return false;
     if (!make_room_for_completions(kReceivesPerChunk)) return false;
     if (!receive_slots_->grow(problem_)) return false;
@@ -121,6 +120,7 @@ bool VerbsFabric::make_qp(VerbsLink& link) {
     return false;
   }
   ++queue_pairs_;
+  is_ready_ = false;
   inline_bytes_ = std::min(make.cap.max_inline_data, kInlineBytesMax);
   ibv_qp_attr change{};
   change.qp_state = IBV_QPS_INIT;
@@ -194,7 +194,7 @@ bool VerbsFabric::activate_endpoint(Connection& connection, const EndpointBlob& 
   change.max_dest_rd_atomic = static_cast<std::uint8_t>(
       std::clamp<int>(port_->device_attributes().max_qp_rd_atom, 1, kReadsMax));
   change.min_rnr_timer = kReceiverRetryTimer;
-  change.ah_attr = port_->route_to(link.signal.port);
+  change.ah_attr = signal_->route_to(link.signal);
   int error =
       table_.modify_qp(link.qp, &change,
                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |

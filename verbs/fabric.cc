@@ -2,7 +2,7 @@
 #include "verbs/fabric.h"
 
 #include <fcntl.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,11 +44,11 @@ bool VerbsFabric::start(std::string& why) {
     return false;
   }
   fcntl(port_->context()->async_fd, F_SETFL, O_NONBLOCK);
-  signal_ = SignalQueue::create(*port_, pd_, why);
+  signal_ = SignalQueue::create(*port_, pd_, options_.cm, why);
   if (signal_ == nullptr) return false;
-  poke_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (poke_fd_ < 0) {
-    why = format("an event descriptor cannot be had ({})", std::strerror(errno));
+  timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (timer_fd_ < 0) {
+    why = format("a timer descriptor cannot be had ({})", std::strerror(errno));
     return false;
   }
   connect::Options connect_options;
@@ -68,7 +68,7 @@ VerbsFabric::~VerbsFabric() {
   stopping_.store(true, std::memory_order_release);
   {
     const Turnstile::Owner inside(turnstile_);
-    poke();
+    wake_thread();
   }
   if (thread_.joinable()) thread_.join();
   for (const auto& link : links_) {
@@ -87,7 +87,7 @@ VerbsFabric::~VerbsFabric() {
   mailboxes_.reset();
   signal_.reset();
   if (pd_ != nullptr) table_.dealloc_pd(pd_);
-  if (poke_fd_ >= 0) ::close(poke_fd_);
+  if (timer_fd_ >= 0) ::close(timer_fd_);
 }
 
 FabricLimits VerbsFabric::limits() const {
@@ -110,6 +110,11 @@ std::string VerbsFabric::why_unreachable(const Card& card) const {
   }
   SignalAddress address;
   if (!SignalAddress::decode(found->second, address)) return "its verbs address is damaged";
+  if ((options_.cm != nullptr) != (address.cm.port != 0)) {
+    return format(
+        "it connects by {}, this process by {}; TERN_VERBS_CM has to be the same for both",
+        address.cm.port != 0 ? "rdmacm" : "ud", options_.cm != nullptr ? "rdmacm" : "ud");
+  }
   return why_unreachable(address);
 }
 
@@ -136,6 +141,10 @@ Link* VerbsFabric::connect(Peer& peer, const Card& card, std::string& why) {
     auto& link = static_cast<VerbsLink&>(*known);
     link.record = &peer;
     return &link;
+  }
+  if (device_lost_) {
+    why = problem_;
+    return nullptr;
   }
   SignalAddress address;
   if (!SignalAddress::decode(card.addresses.find(name())->second, address)) {
@@ -232,7 +241,7 @@ std::uint32_t VerbsFabric::before_sleep() {
   flush_acks();
   watch_all();
   // Now, rather than when the channel was made: it would only have waited for us to finish.
-  if (has_thread_ && channel_ != nullptr && !thread_sees_completions_) poke();
+  if (has_thread_ && channel_ != nullptr && !thread_sees_completions_) wake_thread();
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;

@@ -42,6 +42,7 @@ namespace tern::verbs {
 struct VerbsOptions {
   PortOptions port;
   bool connect_thread = true;       // TERN_CONNECT_THREAD
+  const CmTable* cm = nullptr;      // TERN_VERBS_CM=rdmacm: librdmacm; else nullptr.
   double peer_timeout_s = 60;       // TERN_PEER_TIMEOUT
   std::size_t connections_max = 0;  // TERN_MAX_CONNECTIONS
   RegistrationOptions registration;
@@ -120,13 +121,16 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   bool is_waiting() const { return now() - slept_at_ < kWaitingUs; }
   std::string why_unreachable(const SignalAddress& address) const;
   VerbsLink* new_contact(const ProcessId& id, const Datagram& datagram);
-  void prepare();
+  void make_ready();
   bool has_news() const;
   void serve();
   int serve_once(bool signal_event, bool async_event);
   void read_async_event();
+  void lose_device();
   void wake_engine();
-  void poke();
+  void set_timer();
+  void wake_thread_at(connect::Micros time);
+  void wake_thread() { wake_thread_at(0); }
 
   // --- messages (datapath.cc) ---
   Post blocked(VerbsLink& link);
@@ -213,10 +217,11 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   DoorbellWord* bell_ = nullptr;
   std::atomic<bool> stopping_{false};
-  int poke_fd_ = -1;  // Makes the thread look at the connector's timers again.
+  int timer_fd_ = -1;  // Wakes the thread, at thread_wakes_at_ or at once.
   connect::Micros thread_wakes_at_ = 0;
   bool has_thread_ = false;               // From the thread's start on.
   bool thread_sees_completions_ = false;  // It watches channel_.
+  bool is_ready_ = false;                 // make_ready() has nothing to do.
   std::thread thread_;
 };
 

@@ -231,23 +231,31 @@ std::string Port::text() const {
                 address_.ethernet ? gid_type_name(address_.gid_type) : "InfiniBand");
 }
 
+bool Port::is_gone() const {
+  ibv_port_attr now{};
+  return table_.query_port(context_, number_, &now) != 0;
+}
+
 std::string Port::state_text() const {
   ibv_port_attr now{};
   if (table_.query_port(context_, number_, &now) != 0) return "gone";
   return std::string(port_state_name(now.state));
 }
 
-ibv_ah_attr Port::route_to(const PortAddress& remote) const {
+ibv_ah_attr Port::route_to(const PortAddress& remote, const Path& path) const {
   ibv_ah_attr route{};
   route.port_num = number_;
   route.dlid = remote.lid;
+  route.sl = path.service_level;
   // A RoCE port does not find itself as a neighbour; its link-local address needs none.
   const bool own_port = same_gid(remote.gid, address_.gid);
   if (address_.ethernet || remote.lid == 0) {
     route.is_global = 1;
     route.grh.dgid = own_port ? local_gid_ : remote.gid;
     route.grh.sgid_index = own_port ? local_gid_index_ : gid_index_;
-    route.grh.hop_limit = 64;
+    constexpr std::uint8_t kUsualHops = 64;
+    route.grh.traffic_class = path.traffic_class;
+    route.grh.hop_limit = path.hop_limit != 0 ? path.hop_limit : kUsualHops;
   }
   return route;
 }

@@ -27,6 +27,13 @@ struct PortAddress {
   std::string network() const;
 };
 
+// What a network wants to be said about the way to a port besides where it is.
+struct Path {
+  std::uint8_t service_level = 0;
+  std::uint8_t traffic_class = 0;
+  std::uint8_t hop_limit = 0;  // 0: as far as usual.
+};
+
 struct PortOptions {
   std::string devices;  // TERN_VERBS_DEVICES: "mlx5_0", "mlx5_0:1,mlx5_1:2"; empty: any.
   int gid_index = -1;   // TERN_VERBS_GID_INDEX; -1: by rule.
@@ -46,11 +53,14 @@ class Port {
   ibv_context* context() const { return context_; }
   const std::string& device_name() const { return name_; }
   std::uint8_t number() const { return number_; }
+  std::uint8_t gid_index() const { return gid_index_; }
   const PortAddress& address() const { return address_; }
   const ibv_port_attr& attributes() const { return attributes_; }
   const ibv_device_attr& device_attributes() const { return device_; }
   // "device rxe0, port 1 (RoCE v2)"
   std::string text() const;
+  // The device was taken away.
+  bool is_gone() const;
   // "ACTIVE", "DOWN", ... as of now.
   std::string state_text() const;
 
@@ -58,7 +68,7 @@ class Port {
   void find_address_again();
 
   // The way to `remote` for a queue pair or a datagram.
-  ibv_ah_attr route_to(const PortAddress& remote) const;
+  ibv_ah_attr route_to(const PortAddress& remote, const Path& path) const;
 
  private:
   Port(const IbvTable& table, ibv_context* context, std::string name);

@@ -5,9 +5,11 @@
 // the next poll(), and the engine's doorbell is rung.
 #include <poll.h>
 #include <signal.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "verbs/constants.h"
@@ -69,6 +71,8 @@ bool VerbsFabric::probe(connect::Connection& connection) {
 
 // Tells the connector what was noted since the last time.
 void VerbsFabric::settle() {
+  if (signal_->device_gone() && !device_lost_) [[unlikely]]
+    lose_device();
   if (!broken_.empty()) [[unlikely]] {
     while (!broken_.empty()) {
       VerbsLink* const link = broken_.back();
@@ -90,78 +94,96 @@ void VerbsFabric::settle() {
     }
   }
   if (has_thread_ && connector_->next_time() < thread_wakes_at_) [[unlikely]]
-    poke();
+    set_timer();
 }
 
 void VerbsFabric::wake_engine() {
   if (bell_ != nullptr) Doorbell::ring_if_armed(*bell_);
 }
 
-void VerbsFabric::poke() {
-  thread_wakes_at_ = 0;  // Once is enough.
-  const std::uint64_t one = 1;
-  (void)!write(poke_fd_, &one, sizeof one);
+// Has the thread look at the connector's timers when the first of them is due. It is not woken now:
+// that would cost a message which waits for a connection two switches of the processor.
+void VerbsFabric::set_timer() {
+  const connect::Micros next = connector_->next_time();
+  if (next != thread_wakes_at_) wake_thread_at(next);
 }
 
-// What the first connection needs is made while nobody waits for it; when that is not possible now,
-// with the connection.
-void VerbsFabric::prepare() {
+void VerbsFabric::wake_thread_at(connect::Micros time) {
+  constexpr connect::Micros kSecond = 1'000'000;
+  thread_wakes_at_ = time;
+  itimerspec when{};  // Of zeros: never.
+  if (time != connect::kNever) {
+    when.it_value.tv_sec = static_cast<time_t>(time / kSecond);
+    when.it_value.tv_nsec = static_cast<long>(time % kSecond * 1000 + 1);
+  }
+  (void)timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+// What the next connection needs besides its queue pair is made while nobody waits for it; when
+// that is not possible now, with the connection.
+void VerbsFabric::make_ready() {
+  is_ready_ = true;
+  const std::size_t most = options_.connections_max;
+  if (device_lost_ || (most != 0 && queue_pairs_ >= most)) return;
   std::string why;
-  const Turnstile::Guest inside(turnstile_);
-  if (open_queues(why)) (void)make_room_for_window(kWindowFirst);
+  (void)(open_queues(why) && mailboxes_->reserve(why) && small_slots_->reserve(why) &&
+         make_room_for_window(kWindowFirst) && make_room_for_completions(kQueueEntries));
 }
 
 void VerbsFabric::serve() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  enum { kPoke, kSignal, kAsync, kCompletions, kWatched };
-  pollfd watched[kWatched] = {{poke_fd_, POLLIN, 0},
+  enum { kTimer, kSignal, kAsync, kPaths, kCompletions, kWatched };
+  pollfd watched[kWatched] = {{timer_fd_, POLLIN, 0},
                               {signal_->event_fd(), POLLIN, 0},
                               {port_->context()->async_fd, POLLIN, 0},
+                              {signal_->cm_event_fd(), POLLIN, 0},
                               {-1, POLLIN, 0}};
-  prepare();
   int timeout_ms = 0;
   while (!stopping_.load(std::memory_order_acquire)) {
-    if (::poll(watched, kWatched, timeout_ms) < 0) continue;
+    const int count = ::poll(watched, kWatched, timeout_ms);
+    if (count < 0) continue;
     if (watched[kCompletions].revents != 0) {
       ibv_cq* cq = nullptr;
       void* context = nullptr;
       if (table_.get_cq_event(channel_, &cq, &context) == 0) table_.ack_cq_events(cq, 1);
       wake_engine();
-      const bool nothing_else =
-          (watched[kPoke].revents | watched[kSignal].revents | watched[kAsync].revents) == 0;
+      const bool nothing_else = (watched[kTimer].revents | watched[kSignal].revents |
+                                 watched[kAsync].revents | watched[kPaths].revents) == 0;
       if (nothing_else) continue;
     }
-    if (watched[kPoke].revents != 0) {
-      std::uint64_t count = 0;
-      (void)!read(poke_fd_, &count, sizeof count);
+    if (watched[kTimer].revents != 0) {
+      std::uint64_t times = 0;
+      (void)!read(timer_fd_, &times, sizeof times);
     }
     if (watched[kSignal].revents != 0) signal_->read_event();
     const Turnstile::Guest inside(turnstile_);
+    if (count == 0 && !is_ready_) make_ready();
     timeout_ms = serve_once(watched[kSignal].revents != 0, watched[kAsync].revents != 0);
-    thread_sees_completions_ = channel_ != nullptr;
-    if (thread_sees_completions_) watched[kCompletions].fd = channel_->fd;
+    if (device_lost_) [[unlikely]] {
+      // They would be readable for ever.
+      for (int i = kSignal; i < kCompletions; ++i) watched[i].fd = -1;
+    }
+    thread_sees_completions_ = channel_ != nullptr && !device_lost_;
+    watched[kCompletions].fd = thread_sees_completions_ ? channel_->fd : -1;
   }
 }
 
-// Returns for how long the thread may sleep.
+// Returns for how long the thread may sleep without looking at what no descriptor tells.
 int VerbsFabric::serve_once(bool signal_event, bool async_event) {
   const bool had_news = has_news();
   if (async_event) read_async_event();
   if (signal_event) signal_->arm();
   read_signals();
-  connect::Micros time = now();
+  const connect::Micros time = now();
   if (connector_->next_time() <= time) connector_->advance(time);
   settle();
   if (has_news() && !had_news) wake_engine();
-  const connect::Micros next = connector_->next_time();
-  thread_wakes_at_ = next;
-  if (next == connect::kNever) return quiescing_.empty() ? -1 : 10;
-  time = now();
-  return next <= time
-             ? 0
-             : static_cast<int>(std::min<connect::Micros>((next - time) / 1000 + 1, 3600000));
+  set_timer();
+  // Nobody shall wait for what is made in advance: whoever connects may do so to several in a row.
+  constexpr int kQuietMs = 50;
+  return !quiescing_.empty() ? 10 : !is_ready_ ? kQuietMs : -1;
 }
 
 bool VerbsFabric::has_news() const {
@@ -170,6 +192,7 @@ bool VerbsFabric::has_news() const {
 
 void VerbsFabric::read_async_event() {
   ibv_async_event event{};
+  errno = 0;
   while (table_.get_async_event(port_->context(), &event) == 0) {
     const ibv_event_type type = event.event_type;
     const ibv_qp* const qp = event.element.qp;
@@ -184,15 +207,22 @@ void VerbsFabric::read_async_event() {
         }
         break;
       case IBV_EVENT_DEVICE_FATAL:
-        device_lost_ = true;
-        problem_ = port_->text() + " is gone or has failed";
-        for (const auto& link : links_) connector_->refuse(*link, now());
+        lose_device();
         break;
       default:
         break;  // A port that goes down and up again is noticed by what is sent over it.
     }
+    errno = 0;
   }
+  if (errno == EIO) lose_device();  // So the kernel says that it has taken the device away.
   settle();
+}
+
+// For good. Who is connected over it is lost, who comes later goes over another fabric.
+void VerbsFabric::lose_device() {
+  device_lost_ = true;
+  problem_ = port_->text() + " is gone or has failed";
+  for (const auto& link : links_) connector_->refuse(*link, now());
 }
 
 }  // namespace tern::verbs

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "core/format.h"
-#include "verbs/wire.h"
 
 namespace tern::verbs {
 namespace {
@@ -21,11 +21,17 @@ std::size_t mtu_bytes(ibv_mtu mtu) { return std::size_t{128} << static_cast<unsi
 }  // namespace
 
 std::string SignalAddress::encode() const {
-  return format("{}/{}.{:x}", port.network(), port.encode(), qp_number);
+  const std::string text = format("{}/{}.{:x}", port.network(), port.encode(), qp_number);
+  return cm.port != 0 ? text + "@" + cm.encode() : text;
 }
 
 bool SignalAddress::decode(std::string_view text, SignalAddress& address) {
   text.remove_prefix(text.find('/') + 1);  // The network's name, which may be left out.
+  const std::size_t at = text.find('@');
+  if (at != std::string_view::npos && !CmAddress::decode(text.substr(at + 1), address.cm)) {
+    return false;
+  }
+  text = text.substr(0, at);
   const std::size_t dot = text.rfind('.');
   if (dot == std::string_view::npos) return false;
   const std::string_view digits = text.substr(dot + 1);
@@ -43,9 +49,14 @@ SignalQueue::SignalQueue(Port& port, ibv_pd* pd)
       receive_slots_(table_, pd, 2048 + 64, kReceives, IBV_ACCESS_LOCAL_WRITE),
       send_slots_(table_, pd, 2048, kSends, IBV_ACCESS_LOCAL_WRITE) {}
 
-std::unique_ptr<SignalQueue> SignalQueue::create(Port& port, ibv_pd* pd, std::string& why) {
+std::unique_ptr<SignalQueue> SignalQueue::create(Port& port, ibv_pd* pd, const CmTable* cm,
+                                                 std::string& why) {
   std::unique_ptr<SignalQueue> queue(new SignalQueue(port, pd));
-  if (!queue->open(why) || !queue->start(why)) queue.reset();
+  if (!queue->open(why) || !queue->start(why)) return nullptr;
+  if (cm != nullptr) {
+    queue->cm_ = PathFinder::create(*cm, port, queue->qp_->qp_num, why);
+    if (queue->cm_ == nullptr) return nullptr;
+  }
   return queue;
 }
 
@@ -112,6 +123,8 @@ bool SignalQueue::start(std::string& why) {
 
 // A send has failed, and with it all that was posted. False: not possible now.
 bool SignalQueue::start_again() {
+  device_gone_ = device_gone_ || port_.is_gone();
+  if (device_gone_) return false;
   ibv_qp_attr change{};
   change.qp_state = IBV_QPS_RESET;
   if (table_.modify_qp(qp_, &change, IBV_QP_STATE) != 0) return false;
@@ -136,13 +149,20 @@ bool SignalQueue::post_receive(Slot& slot) {
   return ibv_post_recv(qp_, &request, &refused) == 0;
 }
 
-ibv_ah* SignalQueue::way_to(const PortAddress& port) {
-  PortKey key{};
+ibv_ah_attr SignalQueue::route_to(const SignalAddress& to) const {
+  const Path* const found = cm_ != nullptr && to.cm.port != 0 ? cm_->known(to.cm) : nullptr;
+  return port_.route_to(to.port, found != nullptr ? *found : to.path);
+}
+
+ibv_ah* SignalQueue::way_to(const PortAddress& port, const Path& path) {
+  WayKey key{};
   std::memcpy(key.data(), port.gid.raw, sizeof port.gid.raw);
   std::memcpy(key.data() + sizeof port.gid.raw, &port.lid, sizeof port.lid);
+  key[key.size() - 2] = path.service_level;
+  key[key.size() - 1] = path.traffic_class;
   const auto known = ways_.find(key);
   if (known != ways_.end()) return known->second;
-  ibv_ah_attr attributes = port_.route_to(port);
+  ibv_ah_attr attributes = port_.route_to(port, path);
   ibv_ah* const way = table_.create_ah(pd_, &attributes);
   if (way != nullptr) ways_.emplace(key, way);
   return way;
@@ -151,13 +171,30 @@ ibv_ah* SignalQueue::way_to(const PortAddress& port) {
 void SignalQueue::forget_ways() {
   for (const auto& [port, way] : ways_) table_.destroy_ah(way);
   ways_.clear();
+  if (cm_ != nullptr) cm_->forget();
+}
+
+void SignalQueue::send_what_waited() {
+  for (const auto& [address, one] : std::exchange(waiting_, {})) {
+    send(one.to, {one.message, one.card});
+  }
 }
 
 void SignalQueue::send(const SignalAddress& to, const Datagram& datagram) {
   if (failed_ && !start_again()) return;
   if (free_sends_.empty()) reap();  // They raise no event.
   if (datagram.message.size() + datagram.card.size() > bytes_max() || free_sends_.empty()) return;
-  ibv_ah* const way = way_to(to.port);
+  Path path = to.path;
+  if (cm_ != nullptr && to.cm.port != 0) {
+    const Path* const found = cm_->find(to.cm, to.qp_number);
+    if (found == nullptr) {
+      waiting_[to.cm] = {
+          to, {datagram.message.begin(), datagram.message.end()}, std::string(datagram.card)};
+      return;
+    }
+    path = *found;
+  }
+  ibv_ah* const way = way_to(to.port, path);
   if (way == nullptr) return;
   Slot* const slot = free_sends_.back();
   const PortAddress& own = port_.address();
@@ -168,7 +205,11 @@ void SignalQueue::send(const SignalAddress& to, const Datagram& datagram) {
                           qp_->qp_num,
                           own.lid,
                           own.gid_type,
-                          static_cast<std::uint8_t>(own.ethernet ? 1 : 0)};
+                          static_cast<std::uint8_t>(own.ethernet ? 1 : 0),
+                          path.service_level,
+                          path.traffic_class,
+                          path.hop_limit,
+                          {}};
   std::byte* at = slot->memory;
   std::memcpy(at, &head, sizeof head);
   at = std::copy(datagram.message.begin(), datagram.message.end(), at + sizeof head);
@@ -205,6 +246,7 @@ void SignalQueue::reap() {
 }
 
 bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
+  if (cm_ != nullptr && cm_->poll()) send_what_waited();
   reap();
   while (!arrived_.empty()) {
     const ibv_wc done = arrived_.front();
@@ -224,6 +266,7 @@ bool SignalQueue::receive(Datagram& datagram, Slot*& slot) {
                      head.card_bytes};
     datagram.from.port = PortAddress{head.ethernet != 0, head.gid_type, head.lid, head.gid};
     datagram.from.qp_number = head.qp_number;
+    datagram.from.path = {head.service_level, head.traffic_class, head.hop_limit};
     lent_ = slot;
     return true;
   }

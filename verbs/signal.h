@@ -17,8 +17,10 @@
 #include <string_view>
 #include <vector>
 
+#include "verbs/cm.h"
 #include "verbs/port.h"
 #include "verbs/slots.h"
+#include "verbs/wire.h"
 
 namespace tern::verbs {
 
@@ -26,6 +28,8 @@ namespace tern::verbs {
 struct SignalAddress {
   PortAddress port;
   std::uint32_t qp_number = 0;
+  CmAddress cm = {};  // Port 0: it does not use librdmacm.
+  Path path = {};     // Of who has sent to us: the way that it came.
   std::string encode() const;
   static bool decode(std::string_view text, SignalAddress& address);
 };
@@ -38,16 +42,23 @@ struct Datagram {
 
 class SignalQueue {
  public:
-  static std::unique_ptr<SignalQueue> create(Port& port, ibv_pd* pd, std::string& why);
+  // `cm`: with librdmacm; nullptr: without.
+  static std::unique_ptr<SignalQueue> create(Port& port, ibv_pd* pd, const CmTable* cm,
+                                             std::string& why);
   ~SignalQueue();
   SignalQueue(const SignalQueue&) = delete;
   SignalQueue& operator=(const SignalQueue&) = delete;
 
-  SignalAddress address() const { return {port_.address(), qp_->qp_num}; }
+  SignalAddress address() const {
+    return {port_.address(), qp_->qp_num, cm_ != nullptr ? cm_->address() : CmAddress{}, {}};
+  }
   // What message and card together may have.
   std::size_t bytes_max() const { return payload_bytes_ - kHeadBytes; }
 
+  // While the way to there is looked for, the last datagram to each waits for that.
   void send(const SignalAddress& to, const Datagram& datagram);
+  // The way to a process that datagrams have been exchanged with.
+  ibv_ah_attr route_to(const SignalAddress& to) const;
 
   // Takes the next datagram; false when there is none. What it shows stays valid until release(),
   // which comes before the next receive().
@@ -58,9 +69,15 @@ class SignalQueue {
   int event_fd() const { return channel_->fd; }
   void arm() { ibv_req_notify_cq(cq_, kOnlyWhatArrives); }
   void read_event();
+  // Likewise of librdmacm, without arming; -1: it is not used.
+  int cm_event_fd() const { return cm_ != nullptr ? cm_->event_fd() : -1; }
+  // Noticed when something could not be sent.
+  bool device_gone() const { return device_gone_; }
+  // What keeps librdmacm from finding a way; empty: nothing.
+  std::string problem() const { return cm_ != nullptr ? cm_->problem() : std::string(); }
 
  private:
-  static constexpr std::size_t kHeadBytes = 32;
+  static constexpr std::size_t kHeadBytes = sizeof(DatagramHead);
   static constexpr std::size_t kGrhBytes = 40;  // In front of each datagram received.
   static constexpr int kOnlyWhatArrives = 1;    // And errors: "solicited" in the words of verbs.
   static constexpr int kReceives = 64;
@@ -72,7 +89,8 @@ class SignalQueue {
   bool start_again();
   bool post_receive(Slot& slot);
   void reap();
-  ibv_ah* way_to(const PortAddress& port);
+  ibv_ah* way_to(const PortAddress& port, const Path& path);
+  void send_what_waited();
   void forget_ways();
 
   Port& port_;
@@ -87,12 +105,21 @@ class SignalQueue {
   std::vector<Slot*> sends_;       // All of them,
   std::vector<Slot*> free_sends_;  // and those that are not under way.
   bool failed_ = false;            // The queue pair is in error.
+  bool device_gone_ = false;
   ibv_comp_channel* channel_ = nullptr;
   ibv_cq* cq_ = nullptr;
   ibv_qp* qp_ = nullptr;
   // To each port that was sent to, whatever number of processes are there.
-  using PortKey = std::array<std::uint8_t, 18>;
-  std::map<PortKey, ibv_ah*> ways_;
+  using WayKey = std::array<std::uint8_t, 20>;
+  std::map<WayKey, ibv_ah*> ways_;
+
+  struct Waiting {
+    SignalAddress to;
+    std::vector<std::byte> message;
+    std::string card;
+  };
+  std::unique_ptr<PathFinder> cm_;
+  std::map<CmAddress, Waiting> waiting_;  // For its path.
 };
 
 }  // namespace tern::verbs

@@ -56,6 +56,8 @@ class SlotPool {
     free_ = &slot;
   }
   bool grow(std::string& why);
+  // Sees to it that the next get() need not make more.
+  bool reserve(std::string& why) { return free_ != nullptr || grow(why); }
   // Bytes registered.
   std::size_t bytes() const { return chunks_.size() * chunk_slots_ * slot_bytes_; }
 

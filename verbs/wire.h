@@ -53,8 +53,13 @@ struct DatagramHead {
   std::uint16_t lid;
   std::uint8_t gid_type;
   std::uint8_t ethernet;
+  // Of the path that this takes, which the answer goes back.
+  std::uint8_t service_level;
+  std::uint8_t traffic_class;
+  std::uint8_t hop_limit;
+  std::uint8_t reserved[5];
 };
-static_assert(sizeof(DatagramHead) == 32);
+static_assert(sizeof(DatagramHead) == 40);
 inline constexpr std::uint32_t kDatagramMagic = 0x7465726f;
 inline constexpr std::uint32_t kQkey = 0x11a27e52;  // Of all signalling queue pairs of Tern.
 

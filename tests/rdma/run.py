@@ -4,6 +4,7 @@ run.py BUILD_DIRECTORY [all|CHECK...]: prints a line per check and, of a failed 
 `N passed, M failed`. Exit status 0 when none failed. Without names, those that tell most per second; `all` for
 what they leave out, too.
 """
+import json
 import os
 import re
 import subprocess
@@ -79,8 +80,8 @@ def mpi_threads():
     mpiexec(2, "threads", "verbs")
 
 
-def across_hosts(program, ranks, fabric):
-    job = Job(HOSTS, ranks, [f"{BUILD}/tests/mpi/bin/mpi_{program}"], {"TERN_FABRIC": fabric})
+def across_hosts(program, ranks, fabric, **env):
+    job = Job(HOSTS, ranks, [f"{BUILD}/tests/mpi/bin/mpi_{program}"], {"TERN_FABRIC": fabric, **env})
     output, statuses = job.wait(90)
     require(statuses == [0] * ranks, f"{program} on {ranks} ranks over {fabric}: {statuses}", output)
 
@@ -106,6 +107,41 @@ def mpi_across_hosts():
 def mpi_across_hosts_more():
     across_hosts("coll_data", 2, "verbs")
     across_hosts("p2p_status", 3, "verbs")
+
+
+def why_not_verbs(*before, host="v2", **env):
+    """What a process on a host says about verbs there."""
+    words = ["on", host, *before, "env", *(f"{name}={value}" for name, value in env.items()), f"{BUILD}/bin/tern-info",
+             "fabrics"]
+    return run(words, 40)
+
+
+@check
+def paths_found_by_librdmacm():
+    """On one host and on two; what it needs is named where that is missing."""
+    cm = {"TERN_VERBS_CM": "rdmacm"}
+    mpiexec(3, "p2p_status", "verbs", **cm)
+    across_hosts("p2p_status", 3, "verbs", **cm)
+    shown = why_not_verbs("unshare", "--mount", "bash", "-c",
+                          "mount --bind /dev/null $(readlink -f /usr/lib/*/librdmacm.so.1); exec \"$@\"", "bash", **cm)
+    require("librdmacm.so.1, which cannot be loaded" in shown, "a library that is not there is not named", shown)
+    shown = why_not_verbs(TERN_VERBS_CM="tcp")
+    require("TERN_VERBS_CM is `tcp`; allowed: ud, rdmacm" in shown, "a wrong word is not named", shown)
+    run(["on", "v2", "ip", "address", "del", "192.168.77.2/24", "dev", "eth0"], 20)
+    try:
+        shown = why_not_verbs(**cm)
+    finally:
+        run(["on", "v2", "ip", "address", "add", "192.168.77.2/24", "dev", "eth0"], 20)
+    require("needs an IP address" in shown, "an address that is not there is not named", shown)
+
+
+@slow_check
+def paths_of_two_kinds_do_not_meet():
+    """Both sides have to find each other in the same way, and are told so."""
+    job = Job(HOSTS, 2, ["bash", "-c", f"TERN_VERBS_CM=$([ $PMI_ID = 0 ] && echo ud || echo rdmacm) exec {SURVIVE} 1 may-lose"],
+              {"TERN_FABRIC": "verbs"})
+    output, statuses = job.wait(60)
+    require(output.count("TERN_VERBS_CM has to be the same for both") >= 1, f"exit statuses {statuses}", output)
 
 
 @check
@@ -285,7 +321,7 @@ def peer_killed_while_others_only_wait():
     kill_peer(["listen"])
 
 
-@check
+@slow_check
 def device_removed():
     """The kernel removes a soft-RoCE device when its last user is gone, or at once: whichever, nobody hangs."""
     job = Job(HOSTS, 2, [SURVIVE, "4", "may-lose"], {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "3"})
@@ -297,8 +333,46 @@ def device_removed():
         removal.wait(60)
         run(["on", "v2", "rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0"], 20)
     require(statuses == [0, 0], f"exit statuses {statuses}", output)
-    require(output.count("all right") == 2 or output.count("is lost over verbs") == 2,
-            "neither did all finish nor were all told of a loss", output)
+    lost = [rank for rank in (0, 1) if "is lost over verbs, device rxe0" in job.output[rank]]
+    require(output.count("all right") == 2 or lost == [0, 1], "neither did all finish nor were all told of a loss", output)
+
+
+@check
+def adapter_unplugged():
+    """A network adapter that goes away under traffic: both ranks are told so, and the kernel gets it back."""
+    job = Job(HOSTS, 2, [SURVIVE, "60", "expect-loss"], {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "3"})
+    require(job.wait_for("running", 40), "it did not start", "".join(job.output))
+    removal = subprocess.Popen(["on", "v2", "bash", "-c", "echo 1 >$(readlink -f /sys/class/net/eth0/device/..)/remove"])
+    try:
+        output, statuses = job.wait(40)
+    finally:
+        removal.wait(60)
+        with open("/sys/class/net/eth0/mtu") as mtu:
+            plug_in = ["echo 1 >/sys/bus/pci/rescan", "until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done",
+                       f"ip link set eth0 mtu {mtu.read().strip()} up", "ip address add 192.168.77.2/24 dev eth0",
+                       "rdma link add rxe0 type rxe netdev eth0",
+                       "until grep -q ACTIVE /sys/class/infiniband/rxe0/ports/1/state; do sleep 0.1; done"]
+        run(["on", "v2", "bash", "-c", "; ".join(plug_in)], 60)
+    require(statuses == [0, 0], f"exit statuses {statuses}", output)
+    require(removal.returncode == 0, "the kernel did not get the device back", output)
+    for rank, texts in enumerate((("rank 1 on host v2", "port state ACTIVE", "TERN_PEER_TIMEOUT"),
+                                  ("rank 0 on host v1", "port state gone", "is gone or has failed"))):
+        for text in ("device rxe0, port 1", *texts):
+            require(text in job.output[rank], f"the text of rank {rank}'s error lacks `{text}`", output)
+
+
+@slow_check
+def hosts_are_compared():
+    """scripts/rdma-compare, with another program in the place of ssh; peers may fail on soft-RoCE."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    output = run([f"{root}/scripts/rdma-compare", "v1", "v2", "--rsh", f"{root}/tests/rdma/rsh", "--rounds", "1",
+                  "--scale", "0.003", "--gid-index", "1", "--prefix", BUILD, "--folder", "/out/compare", "--json",
+                  "/out/compare.json"], 400)
+    require("device rxe0" in output and "tern/raw" in output, "raw figures or Tern's are missing", output)
+    with open("/out/compare.json") as samples:
+        measured = json.load(samples)
+    for figure in "first", "latency 2", "minimum 65536", "bandwidth 1048576":
+        require(measured["tern"].get(figure, [0])[0] > 0, f"there is no `{figure}`", output)
 
 
 @check

@@ -42,9 +42,13 @@ std::uint32_t next_number = 16;
 FakeFaults faults;
 bool happened = false;
 bool network_down = false;
+bool devices_gone = false;
+std::vector<ibv_context*> contexts;
 int rules_broken = 0;
 int alive = 0;
 int address_handles = 0;
+std::uint8_t address_level = 0;
+std::uint8_t queue_pair_level = 0;
 std::minstd_rand random_bits(7);
 ibv_device device;
 ibv_device* devices[] = {&device, nullptr};
@@ -237,10 +241,13 @@ ibv_context* open_device(ibv_device*) {
   context->ops.poll_cq = poll_cq;
   context->ops.req_notify_cq = req_notify_cq;
   context->async_fd = eventfd(0, EFD_NONBLOCK);
+  contexts.push_back(context);
   return context;
 }
 
 int close_device(ibv_context* context) {
+  const Lock lock(mutex);
+  std::erase(contexts, context);
   close(context->async_fd);
   return gone<ibv_context>(context);
 }
@@ -269,6 +276,8 @@ ssize_t query_gid_table(ibv_context*, ibv_gid_entry* entry, std::size_t, std::ui
                         std::size_t) {
   if (fails("query_gid_table")) return -ENOMEM;
   *entry = {};
+  for (const int i : {10, 11}) entry->gid.raw[i] = 0xff;  // ::ffff:10.0.0.1
+  entry->gid.raw[12] = 10;
   entry->gid.raw[15] = 1;
   entry->gid_type = IBV_GID_TYPE_ROCE_V2;
   entry->port_num = 1;
@@ -360,6 +369,7 @@ int modify_qp(ibv_qp* which, ibv_qp_attr* change, int mask) {
   if ((mask & IBV_QP_STATE) != 0) which->state = change->qp_state;
   if (which->state == IBV_QPS_ERR) fail_qp(static_cast<FakeQp&>(*which));
   if (which->state == IBV_QPS_RESET) static_cast<FakeQp*>(which)->receives.clear();
+  if ((mask & IBV_QP_AV) != 0) queue_pair_level = change->ah_attr.sl;
   if ((mask & IBV_QP_DEST_QPN) != 0) static_cast<FakeQp*>(which)->dest = change->dest_qp_num;
   return 0;
 }
@@ -384,7 +394,11 @@ verbs::IbvTable make_table() {
   table.query_device = query_device;
   table.query_port = query_port;
   table.query_gid_table = query_gid_table;
-  table.get_async_event = [](ibv_context*, ibv_async_event*) { return -1; };
+  table.get_async_event = [](ibv_context*, ibv_async_event*) {
+    const Lock lock(mutex);
+    errno = devices_gone ? EIO : EAGAIN;
+    return -1;
+  };
   table.ack_async_event = [](ibv_async_event*) {};
   table.alloc_pd = [](ibv_context* context) {
     const Lock lock(mutex);
@@ -413,10 +427,12 @@ verbs::IbvTable make_table() {
   table.create_qp = create_qp;
   table.modify_qp = modify_qp;
   table.destroy_qp = destroy_qp;
-  table.create_ah = [](ibv_pd*, ibv_ah_attr*) -> ibv_ah* {
+  table.create_ah = [](ibv_pd*, ibv_ah_attr* attributes) -> ibv_ah* {
     const Lock lock(mutex);
     FakeAh* const ah = made<FakeAh>("create_ah");
-    if (ah != nullptr) ++address_handles;
+    if (ah == nullptr) return nullptr;
+    ++address_handles;
+    address_level = attributes->sl;
     return ah;
   };
   table.destroy_ah = [](ibv_ah* ah) {
@@ -474,6 +490,22 @@ int queue_pairs_alive(ibv_qp_type type) {
   const Lock lock(mutex);
   return static_cast<int>(std::count_if(
       qps.begin(), qps.end(), [&](const auto& entry) { return entry.second->qp_type == type; }));
+}
+
+void set_devices_gone(bool gone) {
+  const Lock lock(mutex);
+  devices_gone = gone;
+  const std::uint64_t one = 1;
+  for (const ibv_context* const context : contexts) {
+    if (gone) (void)!write(context->async_fd, &one, sizeof one);
+  }
+}
+
+bool call_fails(const char* call) { return fails(call); }
+
+std::uint8_t last_service_level(bool of_queue_pair) {
+  const Lock lock(mutex);
+  return of_queue_pair ? queue_pair_level : address_level;
 }
 
 std::vector<std::string> fault_names() {

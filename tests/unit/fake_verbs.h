@@ -25,14 +25,20 @@ struct FakeFaults {
 };
 void set_faults(const FakeFaults& faults);
 bool fault_happened();
+// For the calls of other fakes: whether this one is to fail now; sets errno.
+bool call_fails(const char* call);
 // While it is down, what is sent fails and puts its queue pair into error, datagrams as well.
 void set_network_down(bool down);
+// The kernel has taken the devices away, or a new test begins.
+void set_devices_gone(bool gone);
 // What must never happen: receive buffers that were missing, completion queues that overflowed.
 int broken_rules();
 // Objects that were created and not destroyed.
 int objects_alive();
 int address_handles_alive();
 int queue_pairs_alive(ibv_qp_type type);
+// Service level of the last address handle, and of the last queue pair that was connected.
+std::uint8_t last_service_level(bool of_queue_pair);
 std::vector<std::string> fault_names();
 
 }  // namespace tern::test

@@ -13,124 +13,17 @@
 #include <memory>
 #include <vector>
 
-#include "core/peer.h"
-#include "tests/unit/fake_verbs.h"
-#include "tests/unit/seed.h"
-#include "verbs/fabric.h"
+#include "tests/unit/verbs_process.h"
 
 namespace tern {
 namespace {
 
+using test::options_with;
+using test::Process;
 using test::Random;
+using test::VerbsFabricTest;
+using test::wait_for;
 using verbs::VerbsFabric;
-
-// A process: a fabric, and an engine's part that checks what arrives: from each peer numbers that
-// grow by one, in messages of many sizes.
-struct Process final : FabricSink {
-  explicit Process(std::uint64_t rank) : id{5, rank} {}
-
-  bool start(verbs::VerbsOptions options, std::string& why,
-             const verbs::IbvTable& table = test::fake_verbs()) {
-    fabric = VerbsFabric::create(table, id, options, why);
-    if (fabric == nullptr) return false;
-    card = Card::of_this_process(id, {"boot", 0, 0, 0, "node"});
-    card.addresses.emplace("verbs", fabric->address());
-    fabric->set_own_card(card.encode());
-    return true;
-  }
-  Link* link_to(const Process& other, std::string& why) {
-    Contact& to = contacts[other.id.rank];
-    if (to.link == nullptr) to.link = fabric->connect(to.peer, other.card, why);
-    return to.link;
-  }
-  // The next message to `other`; false: not now, or never.
-  bool send(const Process& other, Random& random) {
-    std::string why;
-    Link* const link = link_to(other, why);
-    Contact& to = contacts[other.id.rank];
-    if (link == nullptr || to.down) return false;
-    std::vector<std::byte> body(random.one_in(5) ? random.below(3000) : random.below(100),
-                                static_cast<std::byte>(to.sent));
-    if (fabric->send(*link, std::as_bytes(std::span(&to.sent, 1)), body) != Post::kDone)
-      return false;
-    ++to.sent;
-    return true;
-  }
-
-  Peer* on_contact(std::string_view text) override {
-    std::string why;
-    const auto other = Card::decode(text, why);
-    if (!other) return nullptr;
-    Contact& from = contacts[other->id.rank];
-    if (from.link == nullptr) from.link = fabric->connect(from.peer, *other, why);
-    from.peer.id = other->id;
-    return &from.peer;
-  }
-  void on_message(Peer& peer, std::span<const std::byte> head,
-                  std::span<const std::byte> body) override {
-    Contact* from = nullptr;
-    for (auto& [rank, contact] : contacts) {
-      if (&contact.peer == &peer) from = &contact;
-    }
-    ASSERT_NE(from, nullptr);
-    std::uint32_t number = 0;
-    ASSERT_EQ(head.size(), sizeof number);
-    std::memcpy(&number, head.data(), sizeof number);
-    ASSERT_EQ(number, from->received) << "lost, doubled or out of order";
-    for (const std::byte byte : body) ASSERT_EQ(byte, static_cast<std::byte>(number));
-    ++from->received;
-  }
-  void on_complete(std::uint32_t op, bool ok) override { completed[op] = ok; }
-  void on_peer_down(Peer& peer, std::string_view why) override {
-    for (auto& [rank, contact] : contacts) {
-      if (&contact.peer == &peer) contact.down = true;
-    }
-    why_down = why;
-  }
-
-  struct Contact {
-    Peer peer;
-    Link* link = nullptr;
-    std::uint32_t sent = 0;
-    std::uint32_t received = 0;
-    bool down = false;
-  };
-  ProcessId id;
-  Card card;
-  std::map<std::uint64_t, Contact> contacts;
-  std::map<std::uint32_t, bool> completed;
-  std::string why_down;
-  std::unique_ptr<VerbsFabric> fabric;  // Last: it goes first.
-};
-
-verbs::VerbsOptions options_with(bool thread) {
-  verbs::VerbsOptions options;
-  options.connect_thread = thread;
-  options.peer_timeout_s = 50;
-  return options;
-}
-
-bool wait_for(const std::function<bool()>& condition, const std::vector<Process*>& processes) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    for (Process* const process : processes) process->fabric->poll(*process);
-  }
-  return true;
-}
-
-class VerbsFabricTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    test::set_faults({});
-    test::set_network_down(false);
-  }
-  void TearDown() override {
-    EXPECT_EQ(test::broken_rules(), 0) << "a receive buffer was missing or a queue overflowed";
-    EXPECT_EQ(test::objects_alive(), 0) << "something was not destroyed";
-    test::set_faults({});
-  }
-};
 
 TEST_F(VerbsFabricTest, NothingIsMadeBeforeTheFirstMessage) {
   Process a(0), b(1);
@@ -154,8 +47,8 @@ TEST_F(VerbsFabricTest, WhatConnectionsShareIsThereBeforeThem) {
   ASSERT_TRUE(a.start(options_with(false), why)) << why;
   const int without = test::objects_alive();
   ASSERT_TRUE(b.start(options_with(true), why) && c.start(options_with(true), why)) << why;
-  // Beside what a has: channel, completion and receive queue, and a registration.
-  EXPECT_TRUE(wait_for([&] { return test::objects_alive() == 3 * without + 2 * 4; }, {&a}));
+  // Beside what a has: channel, completion and receive queue, and three registrations.
+  EXPECT_TRUE(wait_for([&] { return test::objects_alive() == 3 * without + 2 * 6; }, {&a}));
   EXPECT_EQ(test::queue_pairs_alive(IBV_QPT_RC), 0);
   Random random(20);
   ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
@@ -508,6 +401,29 @@ TEST_F(VerbsFabricTest, ManyBusyPeersOnARealDevice) {
   const verbs::IbvTable* const table = verbs::load_ibv(why);
   if (table == nullptr) GTEST_SKIP() << why;
   receive_from_many(*table, 20, 300);
+}
+
+TEST_F(VerbsFabricTest, ADeviceThatIsTakenAwayIsNamedAndNotUsedAgain) {
+  Random random(7);
+  for (const bool thread : {true, false}) {
+    test::set_devices_gone(false);
+    Process a(0), b(1), c(2);
+    std::string why;
+    for (Process* const process : {&a, &b, &c}) {
+      ASSERT_TRUE(process->start(options_with(thread), why)) << why;
+    }
+    ASSERT_TRUE(wait_for([&] { return a.send(b, random); }, {&a, &b}));
+    ASSERT_TRUE(wait_for([&] { return b.contacts[0].received == 1; }, {&a, &b}));
+    test::set_devices_gone(true);
+    // Without anything to send: who waits must hear of it, too.
+    ASSERT_TRUE(wait_for([&] { return a.contacts[1].down && b.contacts[0].down; }, {&a, &b}));
+    EXPECT_NE(a.why_down.find("rank 1 on host node"), std::string::npos) << a.why_down;
+    EXPECT_NE(a.why_down.find("device fake0, port 1"), std::string::npos) << a.why_down;
+    EXPECT_NE(a.why_down.find("is gone or has failed"), std::string::npos) << a.why_down;
+    // The engine tries the next fabric.
+    EXPECT_EQ(a.link_to(c, why), nullptr);
+    EXPECT_NE(why.find("is gone or has failed"), std::string::npos) << why;
+  }
 }
 
 TEST_F(VerbsFabricTest, APeerThatIsGoneIsGivenUpWithAReason) {
