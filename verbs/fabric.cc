@@ -245,8 +245,7 @@ std::uint32_t VerbsFabric::before_sleep() {
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;
-  const bool by_itself = !has_thread_ || !awaiting_.empty() || connector_->dials() != 0;
-  return by_itself ? kLookAgainUs : UINT32_MAX;
+  return !has_thread_ || !awaiting_.empty() ? kLookAgainUs : UINT32_MAX;
 }
 
 // Tells the engine what happened outside poll().

@@ -189,6 +189,8 @@ def queue_pairs_are_lazy():
         require(job.wait_for("initialized", 40, rank), "it did not start", "".join(job.output))
     counts = queue_pairs("UD"), queue_pairs("RC")
     require(counts == (3, 0), f"after MPI_Init of 3 ranks there are {counts} UD and RC queue pairs")
+    for rank in range(3):
+        job.signal(rank, "USR1")
     require(job.wait_for("running", 40), "it did not go on", "".join(job.output))
     counts = queue_pairs("UD"), queue_pairs("RC")
     require(counts == (3, 6), f"with all pairs talking there are {counts} UD and RC queue pairs")
@@ -290,11 +292,15 @@ def what_reads_over_soft_roce_are_worth():
     require([end.returncode for end in ends] == [0, 0], "a read was wrong that no error followed", "".join(outputs))
 
 
-def kill_peer(words, when="running"):
+def kill_peer(words):
     """Rank 1, on another host, dies; rank 0 is told so by an error that names what to look at."""
+    pauses = "pause" in words
     job = Job(HOSTS, 2, [SURVIVE, "60", "expect-loss", *words], {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "3"})
-    require(job.wait_for(when, 40, 1 if when == "initialized" else 0), "it did not start", "".join(job.output))
+    started = [job.wait_for("initialized", 40, rank) for rank in (0, 1)] if pauses else [job.wait_for("running", 40, 0)]
+    require(all(started), "it did not start", "".join(job.output))
     job.signal(1, "KILL")
+    if pauses:
+        job.signal(0, "USR1")
     output, statuses = job.wait(40)
     require(statuses[0] == 0, f"exit statuses {statuses}", output)
     for what in ("rank 1 on host v2", "device rxe0, port 1", "port state ACTIVE", "TERN_PEER_TIMEOUT"):
@@ -303,7 +309,7 @@ def kill_peer(words, when="running"):
 
 @check
 def peer_killed_before_it_is_connected():
-    kill_peer(["pause"], "initialized")
+    kill_peer(["pause"])
 
 
 @slow_check

@@ -6,10 +6,11 @@
 //   expect-loss   it succeeds when a peer is lost: the error must be returned (not raised
 //                 otherwise, not a hang); its text is printed
 //   may-lose      it succeeds either way
-//   pause         it waits between MPI_Init ("initialized") and its first message
+//   pause         it waits for SIGUSR1 between MPI_Init ("initialized") and its first message
 //   eager, large  only messages that are copied, only such that are read by their receiver
 //   listen        after the first round the last rank computes, and all others wait for its message
 #include <mpi.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -97,6 +98,10 @@ bool listen(double seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sigset_t go_on_signal;
+  sigemptyset(&go_on_signal);
+  sigaddset(&go_on_signal, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &go_on_signal, nullptr);
   MPI_Init(&argc, &argv);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -112,7 +117,8 @@ int main(int argc, char** argv) {
   if (told("pause")) {
     std::printf("initialized\n");
     std::fflush(stdout);
-    sleep(6);
+    const timespec at_most{60, 0};
+    sigtimedwait(&go_on_signal, nullptr, &at_most);
   }
   constexpr std::size_t kSizes[] = {0, 8, 200, 4000, 9000, 16384, 60000, 400000, 3000000};
   constexpr std::size_t kEager = 6;

@@ -403,6 +403,32 @@ TEST_F(VerbsFabricTest, ManyBusyPeersOnARealDevice) {
   receive_from_many(*table, 20, 300);
 }
 
+// Of the hub: the others have what a further connection takes from the first one.
+TEST_F(VerbsFabricTest, AConnectedPeerCostsLittleMemory) {
+  constexpr std::size_t kPeers = 128;
+  constexpr std::size_t kBytesMax = 16384;
+  Random random(8);
+  Process hub(0), first(1);
+  std::string why;
+  ASSERT_TRUE(hub.start(options_with(false), why) && first.start(options_with(false), why)) << why;
+  ASSERT_TRUE(wait_for([&] { return hub.send(first, random); }, {&hub, &first}));
+  std::vector<std::unique_ptr<Process>> others;
+  for (std::size_t i = 0; i < kPeers; ++i) {
+    Process& other = *others.emplace_back(std::make_unique<Process>(2 + i));
+    ASSERT_TRUE(other.start(options_with(false), why)) << why;
+    ASSERT_TRUE(wait_for([&] { return other.send(first, random); }, {&other, &first}));
+  }
+  const counters::FabricCounters& counted = counters::of_fabric("verbs");
+  const std::uint64_t before = counted.memory_bytes.get();
+  for (const auto& other : others) {
+    ASSERT_TRUE(wait_for([&] { return hub.send(*other, random); }, {&hub, other.get()}));
+    ASSERT_TRUE(wait_for([&] { return other->contacts[0].received == 1; }, {&hub, other.get()}));
+  }
+  const std::uint64_t registered = (counted.memory_bytes.get() - before) / kPeers;
+  const std::size_t objects = sizeof(verbs::VerbsLink) + sizeof(Peer) + hub.card.encode().size();
+  EXPECT_LE(registered + objects, kBytesMax) << registered << " of them registered";
+}
+
 TEST_F(VerbsFabricTest, ADeviceThatIsTakenAwayIsNamedAndNotUsedAgain) {
   Random random(7);
   for (const bool thread : {true, false}) {
