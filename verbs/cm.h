@@ -19,6 +19,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "verbs/cm_table.h"
 #include "verbs/port.h"
@@ -33,7 +34,10 @@ struct CmAddress {
   std::string encode() const;
   static bool decode(std::string_view text, CmAddress& address);
   std::string text() const;  // For people: the IP address.
-  auto operator<=>(const CmAddress&) const = default;
+  bool operator==(const CmAddress& other) const { return ip == other.ip && port == other.port; }
+  bool operator<(const CmAddress& other) const {
+    return std::tie(ip, port) < std::tie(other.ip, other.port);
+  }
 };
 
 // The IP address of a port's network interface; port() is 0 in it. False when it has none.
