@@ -118,10 +118,15 @@ def why_not_verbs(*before, host="v2", **env):
 
 @check
 def paths_found_by_librdmacm():
-    """On one host and on two; what it needs is named where that is missing."""
+    """Inside a host, where two of the ranks are, and between two."""
+    across_hosts("p2p_status", 3, "verbs", TERN_VERBS_CM="rdmacm")
+
+
+@slow_check
+def what_librdmacm_needs():
+    """Is named where it is missing."""
     cm = {"TERN_VERBS_CM": "rdmacm"}
     mpiexec(3, "p2p_status", "verbs", **cm)
-    across_hosts("p2p_status", 3, "verbs", **cm)
     shown = why_not_verbs("unshare", "--mount", "bash", "-c",
                           "mount --bind /dev/null $(readlink -f /usr/lib/*/librdmacm.so.1); exec \"$@\"", "bash", **cm)
     require("librdmacm.so.1, which cannot be loaded" in shown, "a library that is not there is not named", shown)
