@@ -3,17 +3,19 @@
 
     analyse.py clang-tidy --build build/release [FILES...]
     analyse.py headers    --build build/release [FILES...]
+    analyse.py paths      --build build/release [FILES...]
 
 `clang-tidy` runs clang-tidy (.clang-tidy) on each source of the compile database that stands in the
-tree; `headers` compiles each header alone, so that none depends on what its users included before.
-Both take seconds per file, so a file that was found clean is not read again until it, a header of the
+tree; `headers` compiles each header alone, so that none depends on what its users included before;
+`paths` lets clang's static analyzer follow the paths through each source, which takes too long for
+scripts/test. All take seconds per file, so a file that was found clean is not read again until it, a header of the
 tree that it includes, its compile command, the configuration or the tool changes: a clean result leaves
 an empty file named by the hash of all that in build/analyse-cache.
 
 Most of what clang-tidy reads is system headers, so it gets several sources of one folder at once, included
-one after the other in one translation unit. A batch that is not clean, for whatever reason (two sources may
-use one name in their unnamed namespaces), is halved until single sources are left, and only what these show
-counts. Exit status: 0 clean, 1 findings.
+one after the other in one translation unit. From a batch that is not clean the sources that are complained
+about are taken out (two sources may use one name in their unnamed namespaces) and read as a batch of their
+own, down to single sources, and only what these show counts. Exit status: 0 clean, 1 findings.
 """
 
 import argparse
@@ -33,9 +35,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = ("core", "shm", "verbs", "ucx", "spawn", "mpi_api", "bench", "tools")
 CACHE = ROOT / "build" / "analyse-cache"
 CACHE_DAYS_MAX = 30
-BATCH_MAX = 8
+BATCH_MAX = 24
 TREE_FILTER = f"(include-roots/[a-z_]+|{re.escape(str(ROOT))})/({'|'.join(FOLDERS)})/"
-TIDY_EXTRA = "--extra-arg=-Wno-unknown-warning-option"
+PATH_CHECKS = ("-*,clang-analyzer-core.*,-clang-analyzer-core.NonNullParamChecker,clang-analyzer-cplusplus.*,"
+               "clang-analyzer-deadcode.*,clang-analyzer-unix.*")
+# What GCC's options and attributes mean to clang is no finding.
+TIDY_EXTRA = ("--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-error")
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 
@@ -137,21 +142,28 @@ class Batch:
         """[(job, findings or None)] of all its jobs."""
         if len(self.jobs) == 1:
             return [(self.jobs[0], self.jobs[0].run())]
-        if self._all_clean():
+        complaints = self._complaints()
+        if not complaints:
             for job in self.jobs:
                 job.stamp.touch()
             return [(job, None) for job in self.jobs]
-        half = len(self.jobs) // 2
-        return Batch(self.jobs[:half]).run() + Batch(self.jobs[half:]).run()
+        named = [job for job in self.jobs
+                 if re.search(rf"^{re.escape(str(ROOT / job.name))}:\d+:\d+: error:", complaints,
+                              re.MULTILINE)]
+        if not named or len(named) == len(self.jobs):
+            named = self.jobs[: len(self.jobs) // 2]
+        others = [job for job in self.jobs if job not in named]
+        return Batch(named).run() + Batch(others).run()
 
-    def _all_clean(self):
+    def _complaints(self):
         with tempfile.NamedTemporaryFile("w", suffix=".cc", dir=CACHE) as unit:
             unit.writelines(f'#include "{ROOT / job.name}"\n' for job in self.jobs)
             unit.flush()
             command = ["clang-tidy", "--quiet", "--checks=-bugprone-suspicious-include",
-                       f"--header-filter={TREE_FILTER}", TIDY_EXTRA, unit.name, "--",
+                       f"--header-filter={TREE_FILTER}", *TIDY_EXTRA, unit.name, "--",
                        *self.jobs[0].group]
-            return subprocess.run(command, capture_output=True, cwd=ROOT).returncode == 0
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+            return done.stdout + done.stderr if done.returncode != 0 else ""
 
 
 def batches(jobs, workers):
@@ -173,17 +185,28 @@ def in_tree(path):
         return False
 
 
-def clang_tidy_jobs(build, commands, closure):
+def clang_tidy_jobs(build, commands, closure, checks=None):
+    """Jobs for the checks of .clang-tidy or, one by one, for the `checks` given.
+
+    The analyzer looks at the main file of a translation unit only, so it has no use for batches.
+    """
     version = tool_version("clang-tidy")
     configuration = "\n".join(path.read_text() for path in sorted(ROOT.glob("**/.clang-tidy"))
                               if "build" not in path.parts)
-    for source, arguments in sorted(commands.items()):
+    # Backwards, since the folders that include the largest libraries come last: the longest jobs first.
+    for source, arguments in sorted(commands.items(), reverse=True):
         if in_tree(source):
-            command = ["clang-tidy", "--quiet", f"-p={build}", TIDY_EXTRA, str(source)]
+            command = ["clang-tidy", "--quiet", f"-p={build}", *TIDY_EXTRA, str(source)]
+            if checks:
+                command.insert(1, f"--checks={checks}")
             key = "\n".join([version, configuration, *command, *arguments,
                              closure.hash(source, include_dirs(arguments))])
-            group = tuple(arguments) if source.suffix == ".cc" else None
+            group = tuple(arguments) if source.suffix == ".cc" and not checks else None
             yield Job(source.relative_to(ROOT), command, key, group)
+
+
+def path_jobs(build, commands, closure):
+    return clang_tidy_jobs(build, commands, closure, PATH_CHECKS)
 
 
 def header_jobs(build, commands, closure):
@@ -206,6 +229,9 @@ def header_jobs(build, commands, closure):
             yield Job(header.relative_to(ROOT), command, key)
 
 
+CHECKS = {"clang-tidy": clang_tidy_jobs, "headers": header_jobs, "paths": path_jobs}
+
+
 def forget_old_results():
     oldest = time.time() - CACHE_DAYS_MAX * 86400
     for stamp in CACHE.iterdir():
@@ -215,7 +241,7 @@ def forget_old_results():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("check", choices=("clang-tidy", "headers"))
+    parser.add_argument("check", choices=CHECKS)
     parser.add_argument("--build", required=True, type=pathlib.Path,
                         help="a configured build directory (for compile_commands.json)")
     parser.add_argument("-j", "--jobs", type=int, default=len(os.sched_getaffinity(0)))
@@ -226,7 +252,7 @@ def main():
     forget_old_results()
     build = options.build.resolve()
     commands = load_commands(build)
-    make_jobs = clang_tidy_jobs if options.check == "clang-tidy" else header_jobs
+    make_jobs = CHECKS[options.check]
     wanted = {path.resolve().relative_to(ROOT) for path in options.files}
     jobs = [job for job in make_jobs(build, commands, Closure())
             if not wanted or job.name in wanted]
