@@ -48,7 +48,7 @@ set(TERN_SANITIZE "" CACHE STRING
 if(TERN_SANITIZE)
   # Every finding ends the process: a test must not pass with a report somewhere in its log. Lines are
   # all that a report needs of debug information, and all of it would take a quarter of the build.
-  add_compile_options(-O1 -g1 -fno-omit-frame-pointer -fsanitize=${TERN_SANITIZE}
+  add_compile_options(-Og -g1 -fno-omit-frame-pointer -fsanitize=${TERN_SANITIZE}
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TERN_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -61,6 +61,22 @@ if(TERN_SANITIZE)
     endif()
   endif()
 endif()
+
+# Sources of a folder are compiled together, so many at a time, where compile time counts most. They keep to
+# names that are unique within their folder, also in unnamed namespaces.
+set(unity 0)
+if(TERN_SANITIZE)
+  set(unity 10)
+endif()
+set(TERN_UNITY ${unity} CACHE STRING "How many sources to compile as one; 0: each alone")
+if(TERN_UNITY)
+  add_compile_options(-Wno-subobject-linkage)  # Means sources that are included by others.
+endif()
+function(tern_compile_together target)
+  if(TERN_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${TERN_UNITY})
+  endif()
+endfunction()
 
 find_program(TERN_CCACHE ccache)
 mark_as_advanced(TERN_CCACHE)

@@ -131,6 +131,7 @@ function(_tern_target target folder sources depends link include)
     endif()
   endforeach()
   target_link_libraries(${target} PRIVATE ${depends} ${link})
+  tern_compile_together(${target})
 endfunction()
 
 macro(_tern_parse_target_arguments)

@@ -92,6 +92,7 @@ function(tern_unit_test)
   target_include_directories(${target} PRIVATE ${TERN_TESTS_INCLUDE_ROOT})
   target_link_libraries(${target} PRIVATE ${arg_DEPENDS} ${arg_LINK} GTest::gmock GTest::gtest_main
                                           Threads::Threads)
+  tern_compile_together(${target})
   _tern_test_program(${target})
   add_test(NAME unit.${arg_NAME} COMMAND ${target})
   _tern_test_properties(unit.${arg_NAME} "${arg_TIMEOUT}" "${arg_LABELS}" "")

@@ -17,12 +17,10 @@
 namespace tern::mpi {
 namespace {
 
-int no_memory() { return fail(MPI_ERR_NO_MEM, "no memory is left for a communicator"); }
-
 // Takes over a reference of group. The new communicator has the error handler of the old one.
 int make_from(Comm& comm, std::uint64_t context, Group& group, Comm** newcomm) {
   Comm* const made = make_comm(context, &group);
-  if (made == nullptr) return no_memory();
+  if (made == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*made, comm.errhandler);
   *newcomm = made;
   return MPI_SUCCESS;
@@ -45,7 +43,7 @@ int make_twin(Comm& comm, const InterContexts& contexts, const Info* hints, Comm
   } else {
     made = make_comm(contexts.between, &comm.group());
   }
-  if (made == nullptr) return no_memory();
+  if (made == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*made, comm.errhandler);
   made->topology = comm.topology;
   take_hints(*made, hints);
@@ -101,7 +99,7 @@ int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
     made->release();
     delete pending;
     discard(*made);
-    return no_memory();
+    return fail_no_memory("a communicator");
   }
   *newcomm = made;
   return MPI_SUCCESS;
@@ -176,7 +174,8 @@ int share_context(const Group& group, std::uint64_t plane, int tag, std::uint64_
 
 int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm) {
   Group* const group = subgroup(comm.group(), members);
-  return group == nullptr ? no_memory() : make_from(comm, context, *group, newcomm);
+  return group == nullptr ? fail_no_memory("a communicator")
+                          : make_from(comm, context, *group, newcomm);
 }
 
 namespace impl {

@@ -49,10 +49,6 @@ int check_representation(const char* name) {
   return fail(MPI_ERR_ARG, "datarep is \"{}\"; \"external32\" is the only one there is", name);
 }
 
-int no_memory() {
-  return fail(MPI_ERR_NO_MEM, "no memory is left for a list of the datatype's elements");
-}
-
 int tell_size(MPI_Count count, std::size_t size, MPI_Count* result) {
   const std::size_t bytes = total(count, size);
   *result = bytes > PTRDIFF_MAX ? MPI_Count{MPI_UNDEFINED} : static_cast<MPI_Count>(bytes);
@@ -104,7 +100,7 @@ int pack_external(const char* datarep, const void* inbuf, MPI_Count incount, Dat
     *position += static_cast<MPI_Count>(bytes);
     return MPI_SUCCESS;
   } catch (const std::bad_alloc&) {
-    return no_memory();
+    return fail_no_memory("a list of the datatype's elements");
   }
 }
 
@@ -121,7 +117,7 @@ int unpack_external(const char* datarep, const void* inbuf, MPI_Count insize, MP
     *position += static_cast<MPI_Count>(bytes);
     return MPI_SUCCESS;
   } catch (const std::bad_alloc&) {
-    return no_memory();
+    return fail_no_memory("a list of the datatype's elements");
   }
 }
 
@@ -132,7 +128,7 @@ int pack_external_size(const char* datarep, MPI_Count incount, Datatype* datatyp
   try {
     return tell_size(incount, external_size(*datatype), size);
   } catch (const std::bad_alloc&) {
-    return no_memory();
+    return fail_no_memory("a list of the datatype's elements");
   }
 }
 

@@ -17,8 +17,6 @@
 namespace tern::mpi {
 namespace {
 
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
 // --- arguments ---
 
 int check_ranks(const int* ranks, int count, const Comm& comm, const char* argument) {

@@ -137,6 +137,10 @@ int vfail(int error_class, fmt::string_view format, fmt::format_args args) {
   return error_class;
 }
 
+int fail_no_memory(std::string_view what) {
+  return fail(MPI_ERR_NO_MEM, "no memory is left for {}", what);
+}
+
 std::string_view last_failure(int error_class) {
   return failure.error_class == error_class ? std::string_view(failure.sentence)
                                             : std::string_view();

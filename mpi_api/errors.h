@@ -23,6 +23,9 @@ template <class... Args>
   return vfail(error_class, format, fmt::make_format_args(args...));
 }
 
+// "no memory is left for `what`"; returns MPI_ERR_NO_MEM.
+[[gnu::cold]] int fail_no_memory(std::string_view what);
+
 // The sentence that belongs to the latest failure on this thread, when its class is error_class.
 std::string_view last_failure(int error_class);
 

@@ -8,8 +8,6 @@
 namespace tern::mpi {
 namespace {
 
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
 int check_graph(const Comm& comm, int nnodes, const int* index, const int* edges) {
   if (nnodes > comm.size()) {
     return fail(MPI_ERR_ARG, "nnodes is {}, but the communicator has {} process{}", nnodes,

@@ -19,8 +19,6 @@ namespace {
 // the tags from 0 on.
 constexpr int kExchangeTag = -3;
 
-int no_memory() { return fail(MPI_ERR_NO_MEM, "no memory is left for an intercommunicator"); }
-
 // --- plain bytes ---
 
 template <class T>
@@ -137,10 +135,10 @@ int make_between(const InterContexts& contexts, bool first, Group* local, Group*
   if (local == nullptr || remote == nullptr) {
     if (local != nullptr) local->release();
     if (remote != nullptr) remote->release();
-    return no_memory();
+    return fail_no_memory("an intercommunicator");
   }
   Comm* const made = make_intercomm(contexts, first, local, remote);
-  if (made == nullptr) return no_memory();
+  if (made == nullptr) return fail_no_memory("an intercommunicator");
   set_errhandler(*made, errhandler);
   *newcomm = made;
   return MPI_SUCCESS;

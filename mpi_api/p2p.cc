@@ -19,8 +19,6 @@ void complete_null(tern::Request& op) {
   if (op.on_done != nullptr) op.on_done(op);
 }
 
-int no_memory() { return fail(MPI_ERR_NO_MEM, "there is no memory left for a request"); }
-
 // The common end of MPI_I... and MPI_..._init.
 int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count count,
           Datatype& datatype, int rank, int tag, Comm& comm, Request** request) {
@@ -30,7 +28,7 @@ int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count coun
     if (*request != nullptr) return MPI_SUCCESS;
   }
   auto* const made = make<P2pRequest>(transfer, buffer, count, datatype, rank, tag, comm);
-  if (made == nullptr) return no_memory();
+  if (made == nullptr) return fail_no_memory("a request");
   made->persistent = persistent;
   made->reusable = transfer == Transfer::kReceive && !persistent && datatype.predefined();
   made->active = false;

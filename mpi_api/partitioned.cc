@@ -11,19 +11,17 @@ namespace tern::mpi {
 namespace {
 
 // What a sender tells when it makes its request. Both sides are of one byte order (the card says).
-struct Plan {
+struct PartitionPlan {
   std::uint32_t number;
   std::uint32_t pieces;
   std::uint64_t piece_bytes;
 };
 
-int no_memory() { return fail(MPI_ERR_NO_MEM, "there is no memory left for the partitions"); }
-
 int plan_tag(int tag) { return -3 - tag; }
 
 // A plan on its way to the receiver, which the request need not outlive.
 struct PlanSend : tern::Request {
-  Plan plan;
+  PartitionPlan plan;
   static void forget(tern::Request& base) { delete static_cast<PlanSend*>(&base); }
 };
 
@@ -93,7 +91,7 @@ int PartitionedSend::prepare() {
   auto* const told = new (std::nothrow) PlanSend;
   if (told == nullptr || !make_pieces(count)) {
     delete told;
-    return no_memory();
+    return fail_no_memory("the partitions");
   }
   ready_.resize(count);
   number_ = comm->next_partition_numbers(count);
@@ -148,7 +146,7 @@ int PartitionedSend::result(MPI_Status& status) {
 // Outlives a request that is freed before the sender's plan arrives: later requests must not get
 // it.
 struct PartitionedReceive::Announcement : tern::Request {
-  Plan plan;
+  PartitionPlan plan;
   PartitionedReceive* owner = nullptr;
 };
 
@@ -166,7 +164,7 @@ PartitionedReceive::~PartitionedReceive() {
 int PartitionedReceive::prepare() {
   if (data_.rank == MPI_PROC_NULL) return MPI_SUCCESS;
   announcement_ = new (std::nothrow) Announcement;
-  if (announcement_ == nullptr) return no_memory();
+  if (announcement_ == nullptr) return fail_no_memory("the partitions");
   announcement_->owner = this;
   announcement_->on_done = &on_announced;
   engine().receive({comm->persistent_context(), data_.rank, plan_tag(data_.tag)},
@@ -199,7 +197,7 @@ int PartitionedReceive::start() {
 }
 
 void PartitionedReceive::post() {
-  const Plan& plan = announcement_->plan;
+  const PartitionPlan& plan = announcement_->plan;
   if (announcement_->outcome != Outcome::kOk) {
     op.outcome = announcement_->outcome;
     op.peer = announcement_->peer;

@@ -14,6 +14,9 @@
 
 namespace tern::mpi {
 
+// Of an argument that is known not to be negative.
+inline std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
 struct Topology {
   enum class Kind : std::uint8_t { kCart, kGraph, kDistGraph };
 

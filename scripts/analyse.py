@@ -6,7 +6,8 @@
     analyse.py paths      --build build/release [FILES...]
 
 `clang-tidy` runs clang-tidy (.clang-tidy) on each source of the compile database that stands in the
-tree; `headers` compiles each header alone, so that none depends on what its users included before;
+tree; `headers` compiles each header alone that no source includes before everything else (the build has
+done it for the others), so that none depends on what its users included before;
 `paths` lets clang's static analyzer follow the paths through each source, which takes too long for
 scripts/test. All take seconds per file, so a file that was found clean is not read again until it, a header of the
 tree that it includes, its compile command, the configuration or the tool changes: a clean result leaves
@@ -41,6 +42,7 @@ PATH_CHECKS = ("-*,clang-analyzer-core.*,-clang-analyzer-core.NonNullParamChecke
                "clang-analyzer-deadcode.*,clang-analyzer-unix.*")
 # What GCC's options and attributes mean to clang is no finding.
 TIDY_EXTRA = ("--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-error")
+FIRST_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+(?:"([^"]+)"|<)', re.MULTILINE)
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 
@@ -212,14 +214,17 @@ def path_jobs(build, commands, closure):
 def header_jobs(build, commands, closure):
     compiler = os.environ.get("CXX", "g++")
     version = tool_version(compiler)
-    by_folder = {}
+    by_folder, built_alone = {}, set()
     for source, arguments in sorted(commands.items()):
         if in_tree(source) and source.suffix == ".cc":
             by_folder.setdefault(source.parent, arguments)
+            first = FIRST_INCLUDE.search(source.read_bytes())
+            if first and first[1]:
+                built_alone.add(ROOT / first[1].decode())
     for folder in FOLDERS:
         for header in sorted((ROOT / folder).rglob("*.h")):
             parents = [p for p in header.parents if p in by_folder]
-            if not parents:
+            if not parents or header in built_alone:
                 continue
             # -w for the one warning that compiling a header as the main file always gives.
             arguments = [a for a in by_folder[parents[0]] if not a.startswith("-O")]

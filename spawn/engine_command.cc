@@ -17,8 +17,6 @@
 namespace tern::spawn {
 namespace {
 
-std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
-
 bool is_plain_name(std::string_view name) {
   return !name.empty() && std::isdigit(static_cast<unsigned char>(name.front())) == 0 &&
          std::ranges::all_of(name,
@@ -127,7 +125,7 @@ class Translator {
 
   void set(const std::string& name, const std::string& value) {
     std::erase_if(command_.environment,
-                  [&](const std::string& entry) { return name_of(entry) == name; });
+                  [&](const std::string& entry) { return env::name_of(entry) == name; });
     command_.environment.push_back(name + "=" + value);
     if (std::ranges::find(forwarded_, name) == forwarded_.end()) forwarded_.push_back(name);
   }
@@ -142,7 +140,7 @@ class Translator {
       });
     };
     for (char* const* entry = inherited; *entry != nullptr; ++entry) {
-      const std::string_view name = name_of(*entry);
+      const std::string_view name = env::name_of(*entry);
       if (is_of_outer_job(name)) continue;
       command_.environment.emplace_back(*entry);
       const bool wanted =
@@ -180,7 +178,7 @@ class Translator {
     Words& words = command_.arguments;
     // PMI-2 needs nothing but Slurm itself; SLURM_MPI_TYPE=pmix chooses the other.
     const bool chosen = std::ranges::any_of(command_.environment, [](const std::string& entry) {
-      return name_of(entry) == "SLURM_MPI_TYPE";
+      return env::name_of(entry) == "SLURM_MPI_TYPE";
     });
     if (!chosen) words.emplace_back("--mpi=pmi2");
     append(words, {"--kill-on-bad-exit=1", "--input=" + input()});

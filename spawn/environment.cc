@@ -50,8 +50,6 @@ bool is_outer(std::string_view entry) {
                              [entry](std::string_view p) { return entry.starts_with(p); });
 }
 
-std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
-
 // `pattern` may end in '*'.
 bool matches(std::string_view name, std::string_view pattern) {
   if (!pattern.ends_with('*')) return name == pattern;
@@ -69,7 +67,7 @@ RankEnvironment::RankEnvironment(char* const* inherited, const EnvironmentWish& 
                                  std::vector<std::string>& missing) {
   const bool everything = !wish.inherit_none && wish.inherit_only.empty();
   for (char* const* entry = inherited; *entry != nullptr; ++entry) {
-    const std::string_view name = name_of(*entry);
+    const std::string_view name = env::name_of(*entry);
     if (is_outer(*entry)) continue;
     if (everything || listed(name, wish.inherit_only) || listed(name, wish.inherit_extra)) {
       common_.emplace_back(*entry);
@@ -77,7 +75,7 @@ RankEnvironment::RankEnvironment(char* const* inherited, const EnvironmentWish& 
   }
   for (const std::string& pattern : wish.inherit_extra) {
     const bool found = std::ranges::any_of(
-        common_, [&pattern](const auto& entry) { return matches(name_of(entry), pattern); });
+        common_, [&pattern](const auto& entry) { return matches(env::name_of(entry), pattern); });
     if (!found && std::ranges::find(missing, pattern) == missing.end()) missing.push_back(pattern);
   }
   for (const auto& [name, value] : wish.set) set(name, value);
@@ -93,7 +91,7 @@ RankEnvironment::RankEnvironment(char* const* inherited, const EnvironmentWish& 
 }
 
 void RankEnvironment::set(const std::string& name, const std::string& value) {
-  const auto same = [&name](const std::string& entry) { return name_of(entry) == name; };
+  const auto same = [&name](const std::string& entry) { return env::name_of(entry) == name; };
   const auto found = std::ranges::find_if(common_, same);
   if (found != common_.end())
     *found = name + "=" + value;
@@ -102,7 +100,7 @@ void RankEnvironment::set(const std::string& name, const std::string& value) {
 }
 
 const char* RankEnvironment::get(const std::string& name) const {
-  const auto same = [&name](const std::string& entry) { return name_of(entry) == name; };
+  const auto same = [&name](const std::string& entry) { return env::name_of(entry) == name; };
   const auto found = std::ranges::find_if(common_, same);
   return found == common_.end() ? nullptr : found->c_str() + name.size() + 1;
 }

@@ -60,4 +60,7 @@ inline constexpr char kPmiJob[] = "PMI_JOBID";  // PMI-2
 inline constexpr char kPmixRank[] = "PMIX_RANK";
 inline constexpr char kPmixNamespace[] = "PMIX_NAMESPACE";
 
+// NAME of "NAME=value".
+inline std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+
 }  // namespace tern::spawn::env

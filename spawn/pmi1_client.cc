@@ -18,7 +18,6 @@ using std::chrono::milliseconds;
 
 // A launcher that does not answer a plain question for this long is considered dead. Only a barrier
 // may take longer: it waits for the slowest rank to start.
-constexpr milliseconds kAnswerTimeout{60'000};
 constexpr milliseconds kNoTimeout{-1};
 
 std::string_view as_text(std::span<const std::byte> bytes) {

@@ -16,8 +16,6 @@
 namespace tern::spawn {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswerTimeout{60'000};
-
 int connect_to(std::string_view host_port) {
   const std::size_t colon = host_port.rfind(':');
   if (colon == std::string_view::npos) return -1;

@@ -20,7 +20,6 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 // A launcher that does not answer a plain question for this long is considered dead.
-constexpr milliseconds kAnswerTimeout{60'000};
 // A fence waits for the slowest rank to start; a month is no limit.
 constexpr milliseconds kFenceTimeout{30LL * 24 * 3600 * 1000};
 // PMI-2 allows values of 1024 characters; some of them for the number of pieces.

@@ -15,7 +15,7 @@
 namespace tern::spawn {
 namespace {
 
-constexpr std::array<char, 8> kMagic = {'t', 'e', 'r', 'n', 's', 'l', 't', '1'};
+constexpr std::array<char, 8> kAccountMagic = {'t', 'e', 'r', 'n', 's', 'l', 't', '1'};
 // CPUs beyond count as never in use, launchers beyond are not counted.
 constexpr std::size_t kCpus = 4096;
 constexpr int kPlaces = 4096;
@@ -59,16 +59,16 @@ std::unique_ptr<SlotAccount> SlotAccount::open() {
   if (fd < 0) return nullptr;
   std::unique_ptr<SlotAccount> account(new SlotAccount(fd));
   // The head, which is never written again.
-  if (::pwrite(fd, kMagic.data(), kMagic.size(), 0) != static_cast<ssize_t>(kMagic.size()))
+  if (::pwrite(fd, kAccountMagic.data(), kMagic.size(), 0) != static_cast<ssize_t>(kMagic.size()))
     return nullptr;
   return account;
 }
 
 std::unique_ptr<SlotAccount> SlotAccount::inherit(int fd) {
-  std::array<char, kMagic.size()> magic{};
+  std::array<char, kAccountMagic.size()> magic{};
   if (fd <= STDERR_FILENO ||
       ::pread(fd, magic.data(), magic.size(), 0) != static_cast<ssize_t>(magic.size()) ||
-      magic != kMagic) {
+      magic != kAccountMagic) {
     return nullptr;
   }
   (void)::fcntl(fd, F_SETFD, FD_CLOEXEC);

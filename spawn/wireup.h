@@ -22,6 +22,9 @@
 
 namespace tern::spawn {
 
+// How long a launcher that is alive may take to answer.
+inline constexpr std::chrono::milliseconds kAnswerTimeout{60'000};
+
 // Which host a rank runs on, as runs of equal shares: hosts first_host, first_host + 1, ... get
 // ranks_per_host consecutive ranks each; when the ranks outnumber the blocks' places, the blocks
 // repeat. Empty: not known. Memory grows with irregularity only.

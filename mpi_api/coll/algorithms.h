@@ -16,6 +16,10 @@ namespace tern::mpi::coll {
 
 inline const DataView kNoData;
 
+// Of long data that is passed on in pieces: long enough that a piece costs little beside its bytes,
+// short enough to be in cache still when it is passed on.
+inline constexpr std::size_t kSegmentBytes = 128 << 10;
+
 // What members on these hosts (nullptr: on one) can use beside messages. Where nobody shares a
 // host, a block for each member gains nothing by leaders.
 inline Means means_of(const HostMap* hosts, Collective collective, bool commutative) {

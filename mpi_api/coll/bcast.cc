@@ -9,10 +9,6 @@
 namespace tern::mpi::coll {
 namespace {
 
-// Long enough that a segment costs little beside its bytes, short enough to be in cache still when
-// it is passed on.
-constexpr std::size_t kSegmentBytes = 128 << 10;
-
 // The message as one run of bytes: the user's memory where it is one, else a copy in scratch.
 struct Run {
   std::byte* bytes;

@@ -3,15 +3,12 @@
 
 #include <algorithm>
 
+#include "mpi_api/coll/algorithms.h"
 #include "mpi_api/coll/tree.h"
 #include "mpi_api/op.h"
 
 namespace tern::mpi::coll {
-namespace {
-
-constexpr std::size_t kSegmentBytes = 128 << 10;
-
-}  // namespace
+namespace {}  // namespace
 
 std::size_t segment_elements(const Schedule& s, std::size_t count, int sub_tags) {
   const auto most = static_cast<std::size_t>(sub_tags);

@@ -11,7 +11,7 @@
 #include "tests/unit/coll_simulator.h"
 #include "tests/unit/seed.h"
 
-namespace tern::mpi::coll {
+namespace tern::mpi::coll::reduce_test {
 namespace {
 
 using test::Random;
@@ -362,4 +362,4 @@ TEST(Scan, EverybodyHasTheResultUpToItself) { test_scan(Collective::kScan); }
 TEST(Exscan, EverybodyHasTheResultBelowItself) { test_scan(Collective::kExscan); }
 
 }  // namespace
-}  // namespace tern::mpi::coll
+}  // namespace tern::mpi::coll::reduce_test
