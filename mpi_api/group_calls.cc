@@ -11,7 +11,7 @@ namespace tern::mpi::impl {
 namespace {
 
 // Hands a new group over, or says that there was no memory for it.
-int give(std::vector<ProcessId> members, const Origin& origin, Group** newgroup) {
+int give_group(std::vector<ProcessId> members, const Origin& origin, Group** newgroup) {
   *newgroup = make_group(std::move(members), origin);
   if (*newgroup != nullptr) return MPI_SUCCESS;
   return fail(MPI_ERR_NO_MEM, "no memory is left for a group");
@@ -88,15 +88,15 @@ class Choice {
     std::vector<ProcessId> members;
     members.reserve(order_.size());
     for (const int rank : order_) members.push_back(group_.member(rank));
-    return give(std::move(members), group_.origin(), newgroup);
+    return give_group(std::move(members), group_.origin(), newgroup);
   }
 
   int give_others(Group** newgroup) const {
-    return give(members_where(group_,
-                              [this](int rank, const ProcessId&) {
-                                return !chosen_[static_cast<std::size_t>(rank)];
-                              }),
-                group_.origin(), newgroup);
+    return give_group(members_where(group_,
+                                    [this](int rank, const ProcessId&) {
+                                      return !chosen_[static_cast<std::size_t>(rank)];
+                                    }),
+                      group_.origin(), newgroup);
   }
 
  private:
@@ -146,21 +146,23 @@ int group_union(Group* group1, Group* group2, Group** newgroup) {
     const ProcessId id = group2->member(rank);
     if (group1->find(id) == MPI_UNDEFINED) members.push_back(id);
   }
-  return give(std::move(members), origin_of(*group1, *group2), newgroup);
+  return give_group(std::move(members), origin_of(*group1, *group2), newgroup);
 }
 
 int group_intersection(Group* group1, Group* group2, Group** newgroup) {
-  return give(members_where(
-                  *group1,
-                  [group2](int, const ProcessId& id) { return group2->find(id) != MPI_UNDEFINED; }),
-              origin_of(*group1, *group2), newgroup);
+  return give_group(members_where(*group1,
+                                  [group2](int, const ProcessId& id) {
+                                    return group2->find(id) != MPI_UNDEFINED;
+                                  }),
+                    origin_of(*group1, *group2), newgroup);
 }
 
 int group_difference(Group* group1, Group* group2, Group** newgroup) {
-  return give(members_where(
-                  *group1,
-                  [group2](int, const ProcessId& id) { return group2->find(id) == MPI_UNDEFINED; }),
-              origin_of(*group1, *group2), newgroup);
+  return give_group(members_where(*group1,
+                                  [group2](int, const ProcessId& id) {
+                                    return group2->find(id) == MPI_UNDEFINED;
+                                  }),
+                    origin_of(*group1, *group2), newgroup);
 }
 
 int group_incl(Group* group, int n, const int ranks[], Group** newgroup) {

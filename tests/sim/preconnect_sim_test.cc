@@ -29,9 +29,9 @@ using preconnect::Plan;
 using preconnect::Rank;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
-constexpr Rank kScale = 16;
+constexpr Rank kSmaller = 16;
 #else
-constexpr Rank kScale = 1;
+constexpr Rank kSmaller = 1;
 #endif
 
 constexpr std::size_t kUnderWay = 16;
@@ -300,16 +300,16 @@ void all_to_all(Rank size, Rank every = 1) {
   EXPECT_LE(job.answers_most, 4 * kUnderWay);
 }
 
-TEST(PreconnectSim, AllToAllOfFiveHundred) { all_to_all(512 / kScale); }
+TEST(PreconnectSim, AllToAllOfFiveHundred) { all_to_all(512 / kSmaller); }
 
 // All rounds, 8 million pairs, take a minute: TERN_TEST_FULL=1. Without, every 16th round: as many
 // processes, each with partners from all over the job.
 TEST(PreconnectSim, AllToAllOfFourThousand) {
-  all_to_all(4096 / kScale, std::getenv("TERN_TEST_FULL") != nullptr ? 1 : 16);
+  all_to_all(4096 / kSmaller, std::getenv("TERN_TEST_FULL") != nullptr ? 1 : 16);
 }
 
 TEST(PreconnectSim, AllToAllWithLosses) {
-  const Rank size = 300 / kScale;
+  const Rank size = 300 / kSmaller;
   const Job job(plan(Plan::Kind::kAll), size, 0.05);
   print("all, 5 % lost", job);
   const std::uint64_t pairs = std::uint64_t{size} * (size - 1) / 2;
@@ -320,7 +320,7 @@ TEST(PreconnectSim, AllToAllWithLosses) {
 }
 
 TEST(PreconnectSim, Neighbors) {
-  const Rank size = 2048 / kScale;
+  const Rank size = 2048 / kSmaller;
   const Job job(plan(Plan::Kind::kNeighbors, 3), size, 0);
   print("neighbors:3", job);
   EXPECT_EQ(job.connected, std::uint64_t{size} * 3);
