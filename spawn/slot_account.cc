@@ -59,8 +59,10 @@ std::unique_ptr<SlotAccount> SlotAccount::open() {
   if (fd < 0) return nullptr;
   std::unique_ptr<SlotAccount> account(new SlotAccount(fd));
   // The head, which is never written again.
-  if (::pwrite(fd, kAccountMagic.data(), kMagic.size(), 0) != static_cast<ssize_t>(kMagic.size()))
+  if (::pwrite(fd, kAccountMagic.data(), kAccountMagic.size(), 0) !=
+      static_cast<ssize_t>(kAccountMagic.size())) {
     return nullptr;
+  }
   return account;
 }
 
