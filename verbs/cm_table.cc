@@ -8,9 +8,9 @@
 namespace tern::verbs {
 namespace {
 
-constexpr char kLibrary[] = "librdmacm.so.1";
+constexpr char kCmLibrary[] = "librdmacm.so.1";
 
-bool fill(void* library, CmTable& table, std::string& why) {
+bool fill_in(void* library, CmTable& table, std::string& why) {
   std::string missing;
   const auto find = [&]<class Function>(Function& function, const char* name) {
     function = reinterpret_cast<Function>(dlsym(library, name));
@@ -31,7 +31,7 @@ bool fill(void* library, CmTable& table, std::string& why) {
   find(table.get_cm_event, "rdma_get_cm_event");
   find(table.ack_cm_event, "rdma_ack_cm_event");
   find(table.event_str, "rdma_event_str");
-  if (!missing.empty()) why = format("{} is too old: it has no {}", kLibrary, missing);
+  if (!missing.empty()) why = format("{} is too old: it has no {}", kCmLibrary, missing);
   return missing.empty();
 }
 
@@ -41,15 +41,15 @@ const CmTable* load_rdmacm(std::string& why) {
   static CmTable table;
   static bool loaded = false;
   if (loaded) return &table;
-  void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  void* const library = dlopen(kCmLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     why = format(
         "TERN_VERBS_CM=rdmacm needs {}, which cannot be loaded ({}); install librdmacm1 "
         "(rdma-core), or leave TERN_VERBS_CM at ud",
-        kLibrary, dlerror());
+        kCmLibrary, dlerror());
     return nullptr;
   }
-  if (!fill(library, table, why)) return nullptr;
+  if (!fill_in(library, table, why)) return nullptr;
   loaded = true;
   return &table;
 }

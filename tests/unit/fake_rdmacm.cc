@@ -31,8 +31,8 @@ struct FakeChannel : rdma_event_channel {
   std::deque<std::unique_ptr<FakeEvent>> events;
 };
 
-std::recursive_mutex mutex;
-using Lock = std::lock_guard<std::recursive_mutex>;
+std::recursive_mutex cm_mutex;
+using CmLock = std::lock_guard<std::recursive_mutex>;
 std::set<FakeId*> ids;
 std::map<std::uint16_t, FakeId*> listeners;
 std::uint16_t last_port = 20000;
@@ -67,13 +67,13 @@ FakeId* make_id(rdma_event_channel* channel) {
 
 int create_id(rdma_event_channel* channel, rdma_cm_id** id, void*, rdma_port_space) {
   if (call_fails("cm_create_id")) return -1;
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   *id = make_id(channel);
   return 0;
 }
 
 int destroy_id(rdma_cm_id* id) {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   auto& channel = static_cast<FakeChannel&>(*id->channel);
   std::erase_if(channel.events, [id](const auto& event) { return event->id == id; });
   const auto listens = listeners.find(fake(id).port);
@@ -88,7 +88,7 @@ int destroy_id(rdma_cm_id* id) {
 
 int listen(rdma_cm_id* id, int) {
   if (call_fails("cm_listen")) return -1;
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   fake(id).port = ++last_port;
   listeners[last_port] = &fake(id);
   return 0;
@@ -96,7 +96,7 @@ int listen(rdma_cm_id* id, int) {
 
 int resolve_addr(rdma_cm_id* id, sockaddr*, sockaddr* to, int) {
   if (call_fails("cm_resolve_addr")) return -1;
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   sockaddr_in there{};
   std::memcpy(&there, to, sizeof there);
   fake(id).port = ntohs(there.sin_port);
@@ -106,14 +106,14 @@ int resolve_addr(rdma_cm_id* id, sockaddr*, sockaddr* to, int) {
 
 int resolve_route(rdma_cm_id* id, int) {
   if (call_fails("cm_resolve_route")) return -1;
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   tell(*id, RDMA_CM_EVENT_ROUTE_RESOLVED);
   return 0;
 }
 
 int connect(rdma_cm_id* id, rdma_conn_param* ask) {
   if (call_fails("cm_connect")) return -1;
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   const auto listener = listeners.find(fake(id).port);
   if (listener == listeners.end() || deaf) {
     tell(*id, RDMA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
@@ -131,7 +131,7 @@ int connect(rdma_cm_id* id, rdma_conn_param* ask) {
 
 int accept(rdma_cm_id* id, rdma_conn_param* answer) {
   const bool fails = call_fails("cm_accept");
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   if (fake(id).asker == nullptr) return 0;
   if (fails) {
     tell(*fake(id).asker, RDMA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
@@ -145,13 +145,13 @@ int accept(rdma_cm_id* id, rdma_conn_param* answer) {
 }
 
 int reject(rdma_cm_id* id, const void*, std::uint8_t) {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   if (fake(id).asker != nullptr) tell(*fake(id).asker, RDMA_CM_EVENT_UNREACHABLE, 1);
   return 0;
 }
 
 int get_event(rdma_event_channel* from, rdma_cm_event** event) {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   auto& channel = static_cast<FakeChannel&>(*from);
   std::uint64_t count = 0;
   (void)!read(channel.fd, &count, sizeof count);
@@ -201,22 +201,22 @@ const verbs::CmTable& fake_rdmacm() {
 }
 
 int cm_ids_alive() {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   return static_cast<int>(ids.size());
 }
 
 int ways_found() {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   return found;
 }
 
 void set_service_level(std::uint8_t level) {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   service_level = level;
 }
 
 void set_listeners_deaf(bool is_deaf) {
-  const Lock lock(mutex);
+  const CmLock lock(cm_mutex);
   deaf = is_deaf;
 }
 
