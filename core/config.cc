@@ -27,10 +27,14 @@ constexpr Variable kVariables[] = {
      "Copy large messages straight between processes of a host (process_vm_readv) where allowed."},
     {"TERN_VERBS_DEVICES", Kind::kText, "",
      "RDMA devices that may be used, in order of preference, separated by commas, each with or "
-     "without a port: mlx5_0,mlx5_1:2; empty: any."},
+     "without a port: mlx5_0,mlx5_1:2; empty: any one. A second one that works takes a part of "
+     "large messages."},
     {"TERN_VERBS_GID_INDEX", Kind::kText, "auto",
      "Index of the port's address (GID) to use; auto: by rule (RoCE v2 before v1, routable before "
      "link-local)."},
+    {"TERN_VERBS_RENDEZVOUS", Kind::kText, "read",
+     "Who moves large messages over RDMA: read, their receiver, where the device offers that; "
+     "write, their sender."},
     {"TERN_VERBS_CM", Kind::kText, "ud",
      "How processes find the way to each other over verbs: ud, with the addresses of their "
      "business "
@@ -76,7 +80,8 @@ constexpr Variable kVariables[] = {
     {"TERN_YIELD_US", Kind::kText, "auto",
      "Microseconds that it then yields between polls before it sleeps until a message wakes it; "
      "auto: "
-     "2000, and 1000 when the host has more ranks than cores."},
+     "2000, 1000 when the host has more ranks than cores, and 20000 once it is connected over "
+     "soft-RoCE."},
     {"TERN_CONNECT_TIMEOUT", Kind::kText, "180",
      "Seconds that MPI_Comm_connect waits for a server that lives but does not accept."},
     {"TERN_NAME_DIR", Kind::kText, "",

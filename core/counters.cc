@@ -87,7 +87,7 @@ constexpr Metric kOfTraffic[] = {
     {"rendezvous_bytes", Kind::kTotal, Unit::kBytes, "bytes of messages announced first",
      of_traffic<Protocol::kRendezvous, &Volume::bytes>},
     {"fetched_messages", Kind::kCounter, Unit::kCount,
-     "messages received straight out of the sender's memory (single copy, RDMA read)",
+     "messages received straight out of the sender's memory (single copy, RDMA read or write)",
      of_traffic<Protocol::kFetched, &Volume::messages>},
     {"fetched_bytes", Kind::kTotal, Unit::kBytes, "bytes received that way",
      of_traffic<Protocol::kFetched, &Volume::bytes>},

@@ -46,7 +46,7 @@ struct Volume {
 enum class Protocol : std::uint8_t {
   kEager,       // Sent: copied on its way, in one piece or several.
   kRendezvous,  // Sent: announced; its receiver then gets it in one of the next two ways.
-  kFetched,     // Received: taken straight out of the sender's memory.
+  kFetched,     // Received: moved straight from the sender's memory, by either side.
   kStreamed,    // Received: sent in pieces after the receive was there.
 };
 inline constexpr std::size_t kProtocols = 4;

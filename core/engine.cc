@@ -111,6 +111,7 @@ void Engine::use_card(Peer& peer, const Card& card) {
           std::min({peer.max_body_bytes, peer.eager_max_bytes, limits.copied_max_bytes});
       peer.lends = limits.copied_max_bytes < SIZE_MAX;
       start_counting(peer);
+      if (fabric->works_on_cores()) wait_.policy.sleep_later();
       peer.state = Peer::State::kReady;
       flush(peer);
       return;

@@ -228,6 +228,8 @@ class Engine final : private FabricSink {
   void start_transfer(Request& request);
   void finish_transfer(Request& request, Outcome outcome);
   void on_clear(Peer& from, const wire::ClearHead& head);
+  bool put(Peer& to, Request& request, const wire::ClearHead& head);
+  void on_written(Peer& from, const wire::WrittenHead& head);
   void on_data(Peer& from, const wire::DataHead& head, std::span<const std::byte> body);
   void on_ack(Peer& from, const wire::AckHead& head);
 

@@ -15,6 +15,7 @@
 
 #include "core/card.h"
 #include "core/ids.h"
+#include "core/layout.h"
 #include "core/shared_memory.h"
 
 namespace tern {
@@ -54,8 +55,13 @@ class FabricSink {
 class Link {
  public:
   virtual ~Link() = default;
-  // True when get() works on this link (single-copy allowed, RDMA read offered).
+  // True when get() works on this link (single-copy allowed, RDMA read offered) and is the way to
+  // receive large messages.
   virtual bool can_get() const = 0;
+  // Whether the memory of large messages is to be exposed to the peer's get() before it asks.
+  virtual bool offers_get() const { return true; }
+  // True when put() works on this link, in both directions.
+  virtual bool can_put() const { return false; }
   // Whether a message this long, above eager_max_bytes, had better go eagerly now; for fabrics
   // where that differs from peer to peer. Asked before each such message, unless TERN_EAGER_MAX
   // rules.
@@ -114,17 +120,30 @@ class Fabric {
   virtual Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
                           const std::byte* body, std::size_t body_bytes);
 
-  // Copies size bytes at the peer's `from` to `to`; kDone, or kPending and on_complete(op).
-  virtual Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
+  // Copies size bytes at the peer's `from` to the first bytes of `to`; kDone, or kPending and
+  // on_complete(op). kNoCredit also where `to` has gaps that had better be filled by unpacking.
+  // What `to` refers to stays as it is until then.
+  virtual Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
                    std::uint32_t op) = 0;
 
-  // Opens memory for the get() of peers, for a message that is about to be announced: returns what
+  // The reverse: copies the first `size` bytes of `from` to the peer's `to`, and sends `head` as a
+  // message behind them: it is there when the bytes are. kPending and on_complete(op) when all
+  // bytes are there; kNoCredit as with get().
+  virtual Post put(Link&, std::span<const std::byte>, const DataView&, RemoteSpan, std::size_t,
+                   std::uint32_t) {
+    return Post::kNoCredit;
+  }
+
+  // Opens memory for the get() or the put() of peers, who are about to be told: returns what
   // conceal() takes and sets the key for its RemoteSpan; nullptr when that cannot be.
   virtual void* expose(std::span<const std::byte>, std::uint64_t& key) {
     key = 0;
     return this;
   }
   virtual void conceal(void*) {}
+
+  // True where threads of this host's kernel do the work of a device (soft-RoCE), on its cores.
+  virtual bool works_on_cores() const { return false; }
 
   // Handles what has arrived; returns how many events. Zero means idle, never failure.
   virtual int poll(FabricSink& sink) = 0;

@@ -93,6 +93,20 @@ void pack(const DataView& view, std::size_t position, std::span<std::byte> out);
 // The reverse. Precondition: position + in.size() <= view.bytes().
 void unpack(const DataView& view, std::size_t position, std::span<const std::byte> in);
 
+// A run of bytes of a message's data.
+struct Segment {
+  std::byte* at;
+  std::size_t size_bytes;
+};
+
+// The runs that hold the data from byte `position` on, in order: as many as `out` has room for, of
+// up to size_bytes together. Returns how many. Precondition: position + size_bytes <= view.bytes().
+std::size_t segments(const DataView& view, std::size_t position, std::size_t size_bytes,
+                     std::span<Segment> out);
+
+// All memory from the first data byte to the last one, with the gaps. Precondition: bytes() > 0.
+std::span<std::byte> reach(const DataView& view);
+
 // Copies min(from.bytes(), to.bytes()) bytes between two layouts in this process.
 void copy(const DataView& from, const DataView& to);
 

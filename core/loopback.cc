@@ -29,8 +29,11 @@ Post LoopbackFabric::send(Link&, std::span<const std::byte> head, std::span<cons
   return Post::kDone;
 }
 
-Post LoopbackFabric::get(Link&, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t) {
-  std::memmove(to, reinterpret_cast<const std::byte*>(from.address), size);
+Post LoopbackFabric::get(Link&, const DataView& to, RemoteSpan from, std::size_t size,
+                         std::uint32_t) {
+  std::byte* const run = to.run();
+  if (run == nullptr) return Post::kNoCredit;
+  std::memmove(run, reinterpret_cast<const std::byte*>(from.address), size);
   return Post::kDone;
 }
 

@@ -21,7 +21,8 @@ class LoopbackFabric final : public Fabric {
   std::string why_unreachable(const Card& card) const override;
   Link* connect(Peer& peer, const Card& card, std::string& why) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
+  Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
+           std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override { return messages_.empty(); }
 

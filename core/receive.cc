@@ -93,6 +93,11 @@ void Engine::on_other_message(Peer& from, std::span<const std::byte> head,
       if (!read_head(head, data)) break;
       return on_data(from, data, body);
     }
+    case wire::Type::kWritten: {
+      wire::WrittenHead written;
+      if (!read_head(head, written)) break;
+      return on_written(from, written);
+    }
     case wire::Type::kFinished:
     case wire::Type::kMatched: {
       wire::AckHead ack;

@@ -29,6 +29,10 @@ struct Region {
   void* handle = nullptr;
   std::uint32_t local_key = 0;
   std::uint32_t remote_key = 0;
+  // The same of a second device, for those who use two; nullptr where it does not have the memory.
+  void* second_handle = nullptr;
+  std::uint32_t second_local_key = 0;
+  std::uint32_t second_remote_key = 0;
 
   std::size_t size() const { return end - begin; }
   bool covers(std::uintptr_t from, std::uintptr_t to) const { return begin <= from && to <= end; }

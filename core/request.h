@@ -63,7 +63,7 @@ struct Request {
   std::uint32_t lent = 0;            // Sends: pieces of the data that the fabric still needs.
   std::uint64_t remote_address = 0;  // Receives: where the data lies at the sender.
   std::uint64_t remote_key = 0;      // Sends: the key of the own memory.
-  void* exposure = nullptr;          // Sends: the memory is open to the peer (Fabric::expose).
+  void* exposure = nullptr;          // The memory is open to the peer (Fabric::expose).
 
   // Makes a finished Request ready for another start.
   void reset() {

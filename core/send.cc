@@ -157,7 +157,7 @@ bool Engine::post_rendezvous(Peer& peer, Request& request) {
   wire::RendezvousHead head{envelope_head(wire::Type::kRendezvous, request), request.data.bytes(),
                             0, 0};
   const std::byte* const run = request.data.run();
-  if (run != nullptr && request.exposure == nullptr) {
+  if (run != nullptr && request.exposure == nullptr && peer.link->offers_get()) {
     request.exposure = peer.fabric->expose({run, request.data.bytes()}, request.remote_key);
   }
   if (request.exposure != nullptr) {

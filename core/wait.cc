@@ -24,6 +24,12 @@ WaitPolicy wait_policy_for(int ranks, int cores) {
   return policy;
 }
 
+void WaitPolicy::sleep_later() {
+  if (is_chosen || spin_us == 0) return;      // With more ranks than cores all are to sleep soon.
+  constexpr std::uint32_t kYieldUs = 20'000;  // Longer than a large message takes.
+  yield_us = std::max(yield_us, kYieldUs);
+}
+
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;

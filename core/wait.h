@@ -18,6 +18,11 @@ struct WaitPolicy {
   // The same while something is awaited from the launcher, whose descriptor the doorbell cannot
   // watch. Longer where many ranks share a core, which their looking would fill otherwise.
   std::uint32_t look_ms = 1;
+  bool is_chosen = false;  // By the user: it stays as it is.
+
+  // Threads of the kernel move the messages (soft-RoCE): they take longer than a device would, and
+  // what a sleep needs, acknowledgements and events, is more work for them.
+  void sleep_later();
 };
 
 // The policy for `ranks` processes on this host that share `cores` cores.

@@ -22,10 +22,12 @@ enum class Type : std::uint8_t {
   kMatched,     // A synchronous eager message was matched: AckHead.
   kGreet,       // Connects before there is anything to send: GreetHead.
   kGreeted,     // Answers it: GreetHead.
+  kWritten,     // Rendezvous: the data is where the receiver wanted it: WrittenHead.
 };
 
 inline constexpr std::uint8_t kSynchronous = 1;  // flags: answer with kMatched.
 inline constexpr std::uint8_t kGettable = 2;     // flags: get() may be used on the source memory.
+inline constexpr std::uint8_t kPuttable = 4;     // flags: put() may be used on the target memory.
 
 struct EnvelopeHead {
   Type type;
@@ -73,12 +75,16 @@ static_assert(sizeof(RendezvousHead) == 48);
 
 struct ClearHead {
   Type type;
-  std::uint8_t reserved[3];
+  std::uint8_t flags;
+  std::uint16_t reserved;
   std::uint32_t sender_op;
   std::uint32_t receiver_op;
   std::uint32_t reserved2;
+  std::uint64_t address;  // Of the contiguous target; meaningful with kPuttable, as the rest.
+  std::uint64_t key;
+  std::uint64_t room_bytes;  // The target may be shorter than the message.
 };
-static_assert(sizeof(ClearHead) == 16);
+static_assert(sizeof(ClearHead) == 40);
 
 struct DataHead {
   Type type;
@@ -87,6 +93,13 @@ struct DataHead {
   std::uint64_t position;  // Byte position in the message.
 };
 static_assert(sizeof(DataHead) == 16);
+
+struct WrittenHead {
+  Type type;
+  std::uint8_t reserved[3];
+  std::uint32_t receiver_op;
+};
+static_assert(sizeof(WrittenHead) == 8);
 
 struct AckHead {
   Type type;

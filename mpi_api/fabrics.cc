@@ -55,6 +55,15 @@ FabricReport report_shm(const Config& config) {
   return {std::string(kShm), true, detail};
 }
 
+// What no other value than those that are allowed can be taken for.
+bool read_rendezvous(const Config& config, verbs::VerbsOptions& options, std::string& why) {
+  const std::string_view text = config.text("TERN_VERBS_RENDEZVOUS");
+  if (text == "write") options.rendezvous = verbs::Rendezvous::kWrite;
+  if (text == "read" || text == "write") return true;
+  why = format("TERN_VERBS_RENDEZVOUS is `{}`; it may be read or write", text);
+  return false;
+}
+
 // False with a sentence in `why` when what TERN_VERBS_CM asks for cannot be had.
 bool choose_cm(const Config& config, verbs::VerbsOptions& options, std::string& why) {
   const std::string_view wish = config.text("TERN_VERBS_CM");
@@ -85,7 +94,10 @@ std::unique_ptr<verbs::VerbsFabric> make_verbs(const ProcessId& self, const Conf
                                                std::string& why) {
   const verbs::IbvTable* const table = verbs::load_ibv(why);
   verbs::VerbsOptions options = verbs_options(config);
-  if (table == nullptr || !choose_cm(config, options, why)) return nullptr;
+  if (table == nullptr || !read_rendezvous(config, options, why) ||
+      !choose_cm(config, options, why)) {
+    return nullptr;
+  }
   return verbs::VerbsFabric::create(*table, self, options, why);
 }
 
@@ -104,7 +116,8 @@ FabricReport report_verbs(const Config& config) {
     return {std::string(kVerbs), false,
             format("TERN_FABRIC does not list it; {} could be used", fabric->port().text())};
   }
-  return {std::string(kVerbs), true, "RDMA between hosts: " + fabric->port().text()};
+  return {std::string(kVerbs), true,
+          "RDMA between hosts: " + fabric->port().text() + fabric->second_port_text()};
 }
 
 // Beside verbs it is for hosts without RDMA devices, and need not open ours a second time.

@@ -99,6 +99,8 @@ WaitPolicy wait_policy(const Config& config, const spawn::LaunchInfo& info) {
   WaitPolicy policy = wait_policy_for(info.local_size, cores);
   policy.spin_us = number_or(config, "TERN_SPIN_US", policy.spin_us);
   policy.yield_us = number_or(config, "TERN_YIELD_US", policy.yield_us);
+  policy.is_chosen =
+      config.text("TERN_SPIN_US") != "auto" || config.text("TERN_YIELD_US") != "auto";
   return policy;
 }
 

@@ -236,9 +236,11 @@ Post ShmFabric::send_eager(Link& link, std::uint64_t context, std::uint64_t sour
   return Post::kDone;
 }
 
-Post ShmFabric::get(Link& link, std::byte* to, RemoteSpan from, std::size_t size,
+Post ShmFabric::get(Link& link, const DataView& target, RemoteSpan from, std::size_t size,
                     std::uint32_t op) {
   auto& source = static_cast<ShmLink&>(link);
+  std::byte* const to = target.run();
+  if (to == nullptr) return Post::kNoCredit;
   if (size < kShareFromBytes) {
     return copy_from_process(source.pid, to, from.address, size) == 0 ? Post::kDone
                                                                       : Post::kPeerDown;

@@ -38,7 +38,8 @@ class ShmFabric final : public Fabric {
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   Post send_eager(Link& link, std::uint64_t context, std::uint64_t source_and_tag,
                   const std::byte* body, std::size_t body_bytes) override;
-  Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
+  Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
+           std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override;
   std::string why_gone(const Card& card) const override;

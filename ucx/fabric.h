@@ -47,7 +47,7 @@ class UcxFabric final : public Fabric {
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   Post lend(Link& link, std::span<const std::byte> head, std::span<const std::byte> body,
             std::uint32_t op) override;
-  Post get(Link&, std::byte*, RemoteSpan, std::size_t, std::uint32_t) override {
+  Post get(Link&, const DataView&, RemoteSpan, std::size_t, std::uint32_t) override {
     return Post::kNoCredit;  // Links say that they cannot.
   }
   void* expose(std::span<const std::byte>, std::uint64_t&) override { return nullptr; }

@@ -29,12 +29,12 @@ inline constexpr std::size_t kReceivesPerChunk = 32;
 // Receive slots are posted again in batches of up to this many, which are posted in addition.
 inline constexpr std::uint32_t kReturnBatch = 16;
 
-// A queue pair's send queue: a full window, its acknowledgements, reads, and mail. Every
-// kSignalEvery entries one reports that they are free again.
-inline constexpr std::uint32_t kReadsMax = 4;
+// A queue pair's send queue: a full window, its acknowledgements, pieces of reads and of writes,
+// and mail. Every kSignalEvery entries one reports that they are free again.
+inline constexpr std::uint32_t kTransfersMax = 4;
 inline constexpr std::uint32_t kMailMax = 4;
 inline constexpr std::uint32_t kQueueEntries =
-    kWindowMax + replay::ReceiveWindow::kBareMax + kReadsMax + kMailMax + 6;
+    kWindowMax + replay::ReceiveWindow::kBareMax + 2 * kTransfersMax + kMailMax + 6;
 inline constexpr std::uint32_t kSignalEvery = 8;
 // What messages leave to the others.
 inline constexpr std::uint32_t kQueueMessages = kWindowMax + 6;
@@ -46,11 +46,30 @@ inline constexpr std::uint32_t kInlineBytesMax = 256;
 inline constexpr std::uint32_t kReceiveQueueEntries = 8192;
 inline constexpr std::uint32_t kReceiveQueueEntriesFirst = 512;
 
-// Piece by piece, so that several reads share the link and a broken one repeats little.
-inline constexpr std::size_t kReadBytes = std::size_t{1} << 20;
-inline constexpr std::size_t kConfirmingBytes = 1;  // See reads.cc.
+// Piece by piece, so that several transfers share the link and a broken one repeats little.
+inline constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+// Soft-RoCE gives up a write after a few packets out of order, wherever it had got to: that of 16
+// packets comes to an end also on a bad network.
+inline constexpr std::size_t kSoftWriteBytes = std::size_t{1} << 16;
+inline constexpr std::size_t kConfirmingBytes = 1;  // See transfers.cc.
+// Blocks of memory with gaps that one request gathers or scatters; a list of so many takes no more
+// of the send queue's memory than kInlineBytesMax does. Shorter blocks are packed: fewer bytes in a
+// request than in a message (kSlotBytes) do not pay. So are those with long gaps, which would be
+// registered, too.
+inline constexpr std::size_t kSegmentsMax = 16;
+inline constexpr std::size_t kSegmentBytesMin = 1024;
+inline constexpr std::size_t kReachPerByteMax = 8;
 
-// Above this a message is read by its receiver: about where a copy costs what a round trip does.
+// A second port (rail.h) takes its share of transfers from this size on: below, waiting for both
+// costs more than it saves. It is left alone for a peer once it has failed so often there. Its key
+// of exposed memory is the upper half of RemoteSpan::key.
+inline constexpr std::size_t kStripeBytesMin = std::size_t{256} << 10;
+inline constexpr unsigned kSecondKeyShift = 32;
+inline constexpr std::uint32_t kRailFailuresMax = 2;
+inline constexpr std::uint32_t kRailQueueEntries = 2 * kTransfersMax;
+inline constexpr std::uint32_t kRailEntriesFirst = 8 * kRailQueueEntries;
+
+// Above this a message is not copied: about where a copy costs what a round trip does.
 inline constexpr std::size_t kEagerBytesMax = 16384;
 
 // The device gives up by itself after about half a second (timeout 4.1 us * 2^14 = 67 ms, seven
@@ -78,9 +97,10 @@ inline constexpr std::uint64_t kKindShift = 60;
 inline constexpr std::uint64_t kKindReceive = 1;
 inline constexpr std::uint64_t kKindSend = 2;
 inline constexpr std::uint64_t kKindRead = 3;
+inline constexpr std::uint64_t kKindWrite = 4;
 inline constexpr std::uint64_t kAddressMask = (std::uint64_t{1} << 48) - 1;
 
-// A send or read: kind 4 bits, entries that it frees 8 bits, the link's life 24 bits, its index 24.
+// Others: kind 4 bits, entries that it frees 8 bits, the link's life 24 bits, its index 24.
 inline constexpr std::uint64_t send_id(std::uint64_t kind, std::uint32_t index, std::uint32_t life,
                                        std::uint32_t entries) {
   return kind << kKindShift | std::uint64_t{entries & 0xff} << 48 |

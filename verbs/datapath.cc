@@ -20,9 +20,18 @@ Post VerbsFabric::send(Link& to, std::span<const std::byte> head, std::span<cons
       [[unlikely]] {
     return blocked(link);
   }
+  if (!push(link, head, body)) return Post::kNoCredit;
+  if (!link.is_watched()) [[unlikely]]
+    watch(link);
+  return Post::kDone;
+}
+
+// Numbers a message and posts it; false: there is no memory. Precondition: there is room.
+bool VerbsFabric::push(VerbsLink& link, std::span<const std::byte> head,
+                       std::span<const std::byte> body) {
   const std::size_t size = sizeof(MessageHead) + head.size() + body.size();
   Slot* const slot = (size <= kSmallSlotBytes ? small_slots_ : large_slots_)->get();
-  if (slot == nullptr) return Post::kNoCredit;
+  if (slot == nullptr) return false;
   std::byte* const at = slot->memory + sizeof(MessageHead);
   small_copy(at, head.data(), head.size());
   if (!body.empty()) small_copy(at + head.size(), body.data(), body.size());
@@ -33,10 +42,8 @@ Post VerbsFabric::send(Link& to, std::span<const std::byte> head, std::span<cons
     link.awaits_ack = true;
     awaiting_.push_back(&link);
   }
-  if (!link.is_watched()) [[unlikely]]
-    watch(link);
   post(link, *slot);
-  return Post::kDone;
+  return true;
 }
 
 Post VerbsFabric::blocked(VerbsLink& link) {
@@ -46,12 +53,17 @@ Post VerbsFabric::blocked(VerbsLink& link) {
     if (connector_->next_time() < thread_wakes_at_) set_timer();
   }
   if (link.is_up() && !link.out.can_send()) {
-    link.starved = true;
-    if (!link.awaits_ack) awaiting_.push_back(&link);
-    link.awaits_ack = true;
+    await_room(link);
     watch(link);
   }
   return Post::kNoCredit;
+}
+
+// What is to be sent waits for the peer's word.
+void VerbsFabric::await_room(VerbsLink& link) {
+  link.starved = true;
+  if (!link.awaits_ack) awaiting_.push_back(&link);
+  link.awaits_ack = true;
 }
 
 // Posts a numbered message, for the first time or again.
@@ -78,7 +90,7 @@ void VerbsFabric::post_request(VerbsLink& link, ibv_send_wr& request, std::uint6
   ++link.queue_used;
   ++link.unsignaled;
   std::uint32_t frees = 0;
-  if (link.unsignaled >= kSignalEvery || kind == kKindRead) {
+  if (link.unsignaled >= kSignalEvery || kind != kKindSend) {
     frees = std::exchange(link.unsignaled, 0);
     request.send_flags |= IBV_SEND_SIGNALED;
   }
@@ -163,8 +175,12 @@ int VerbsFabric::reap(FabricSink& sink) {
 void VerbsFabric::on_sent(FabricSink& sink, VerbsLink& link, const ibv_wc& done) {
   if (done.status != IBV_WC_SUCCESS) return lose(link, done.status);
   link.queue_used -= static_cast<std::uint32_t>(done.wr_id >> 48 & 0xff);
-  if (done.wr_id >> kKindShift == kKindRead) on_read(sink, link);
-  if (link.out.repeating() || !link.reads.empty()) pump(link);
+  const std::uint64_t kind = done.wr_id >> kKindShift;
+  if (kind != kKindSend) {
+    using Kind = Lane::Kind;
+    on_transfer(sink, link, link.lane, kind == kKindRead ? Kind::kRead : Kind::kWrite);
+  }
+  if (link.out.repeating() || !link.lane.reads.empty() || !link.lane.writes.empty()) pump(link);
 }
 
 void VerbsFabric::on_arrival(FabricSink& sink, Slot& slot, const ibv_wc& done) {
@@ -182,7 +198,7 @@ void VerbsFabric::on_arrival(FabricSink& sink, Slot& slot, const ibv_wc& done) {
     if (link.qp == nullptr || head.epoch != link.life) return give_back(slot);
   }
   free_records(link.out.acknowledge({head.number, head.received, head.limit}));
-  if (link.out.repeating()) pump(link);
+  if (link.out.repeating() || !link.lane.writes.empty()) pump(link);
   if (head.number == 0) return give_back(slot);
   deliver(sink, link, head, slot);
 }
@@ -266,13 +282,15 @@ void VerbsFabric::drop_arrivals(VerbsLink& link) {
   flush_receives();
 }
 
-// Posts what waits for room: messages to be repeated, then reads.
+// Posts what waits for room. What is repeated keeps its order: puts, the messages behind them.
 void VerbsFabric::pump(VerbsLink& link) {
-  while (link.qp != nullptr && !link.broken && link.queue_used < kQueueMessages) {
+  if (!link.sends || link.broken || !repeat_writes(link)) return;
+  while (!link.broken && link.queue_used < kQueueMessages) {
     replay::SendRecord* const record = link.out.next_repeat();
     if (record == nullptr) break;
     post(link, static_cast<Slot&>(*record));
   }
+  advance_writes(link);
   advance_reads(link);
 }
 
@@ -319,6 +337,7 @@ void VerbsFabric::read_mail() {
       std::memcpy(&link.mail_seen, &word, sizeof word);
       if (before.received == link.mail_seen.received && before.limit == link.mail_seen.limit) {
         free_records(link.out.acknowledge({0, before.received, before.limit}));
+        if (!link.lane.writes.empty()) pump(link);
       }
     }
     if (link.out.can_send() || !link.is_up()) link.starved = false;

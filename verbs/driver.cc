@@ -11,6 +11,7 @@
 #include "core/format.h"
 #include "verbs/constants.h"
 #include "verbs/fabric.h"
+#include "verbs/queue_pair.h"
 
 namespace tern::verbs {
 
@@ -110,7 +111,7 @@ bool VerbsFabric::make_qp(VerbsLink& link) {
   make.send_cq = make.recv_cq = cq_;
   make.srq = srq_;
   make.cap.max_send_wr = kQueueEntries;
-  make.cap.max_send_sge = 1;
+  make.cap.max_send_sge = static_cast<std::uint32_t>(segments_max());
   make.cap.max_inline_data = kInlineBytesMax;
   make.qp_type = IBV_QPT_RC;
   link.qp = table_.create_qp(pd_, &make);
@@ -122,12 +123,7 @@ bool VerbsFabric::make_qp(VerbsLink& link) {
   ++queue_pairs_;
   is_ready_ = false;
   inline_bytes_ = std::min(make.cap.max_inline_data, kInlineBytesMax);
-  ibv_qp_attr change{};
-  change.qp_state = IBV_QPS_INIT;
-  change.port_num = port_->number();
-  change.qp_access_flags = IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE;
-  const int error = table_.modify_qp(
-      link.qp, &change, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+  const int error = initialize_qp(*port_, link.qp);
   if (error != 0) {
     problem_ = format("a queue pair on {} cannot be initialized ({})", port_->text(),
                       std::strerror(error));
@@ -161,13 +157,14 @@ bool VerbsFabric::create_endpoint(Connection& connection) {
   link.in.begin();
   link.since_growth = 0;
   link.packet_number = static_cast<std::uint32_t>(fine_ns() / 16 * 0x9e3779b97f4a7c15 >> 40);
+  if (rail_ != nullptr && link.rail_failures < kRailFailuresMax) {
+    link.rail_qp = rail_->make_qp(static_cast<std::uint32_t>(segments_max()));
+  }
   return true;
 }
 
 void VerbsFabric::describe_endpoint(const Connection& connection, EndpointBlob& own) {
   const auto& link = static_cast<const VerbsLink&>(connection);
-  const auto reads = static_cast<std::uint8_t>(
-      std::clamp<int>(port_->device_attributes().max_qp_rd_atom, 1, kReadsMax));
   const EndpointAddress address{link.qp->qp_num,
                                 link.packet_number,
                                 link.index,
@@ -175,43 +172,31 @@ void VerbsFabric::describe_endpoint(const Connection& connection, EndpointBlob& 
                                 reinterpret_cast<std::uint64_t>(link.mailbox->memory),
                                 link.mailbox->remote_key,
                                 static_cast<std::uint8_t>(port_->attributes().active_mtu),
-                                reads,
+                                reads_served(*port_),
                                 0};
   own.size_bytes = sizeof address;
   std::memcpy(own.bytes.data(), &address, sizeof address);
+  if (link.rail_qp == nullptr) return;
+  const RailAddress second = rail_->address_of(*link.rail_qp, link.packet_number);
+  std::memcpy(own.bytes.data() + sizeof address, &second, sizeof second);
+  own.size_bytes += sizeof second;
 }
 
 bool VerbsFabric::activate_endpoint(Connection& connection, const EndpointBlob& remote) {
   auto& link = static_cast<VerbsLink&>(connection);
-  if (remote.size_bytes != sizeof link.remote) return false;
-  std::memcpy(&link.remote, remote.bytes.data(), sizeof link.remote);
-  ibv_qp_attr change{};
-  change.qp_state = IBV_QPS_RTR;
-  change.path_mtu = static_cast<ibv_mtu>(std::clamp<int>(
-      link.remote.mtu, IBV_MTU_256, static_cast<int>(port_->attributes().active_mtu)));
-  change.dest_qp_num = link.remote.qp_number;
-  change.rq_psn = link.remote.packet_number;
-  change.max_dest_rd_atomic = static_cast<std::uint8_t>(
-      std::clamp<int>(port_->device_attributes().max_qp_rd_atom, 1, kReadsMax));
-  change.min_rnr_timer = kReceiverRetryTimer;
-  change.ah_attr = signal_->route_to(link.signal);
-  int error =
-      table_.modify_qp(link.qp, &change,
-                       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-                           IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-  if (error == 0) {
-    change.qp_state = IBV_QPS_RTS;
-    change.timeout = kAckTimeout;
-    change.retry_cnt = kRetries;
-    change.rnr_retry = kReceiverRetries;
-    change.sq_psn = link.packet_number;
-    change.max_rd_atomic = static_cast<std::uint8_t>(std::clamp<int>(
-        std::min<int>(port_->device_attributes().max_qp_init_rd_atom, link.remote.reads), 1,
-        kReadsMax));
-    error = table_.modify_qp(link.qp, &change,
-                             IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-                                 IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+  RailAddress second{};
+  if (remote.size_bytes != sizeof link.remote &&
+      remote.size_bytes != sizeof link.remote + sizeof second) {
+    return false;
   }
+  std::memcpy(&link.remote, remote.bytes.data(), sizeof link.remote);
+  if (remote.size_bytes > sizeof link.remote && link.rail_qp != nullptr) {
+    std::memcpy(&second, remote.bytes.data() + sizeof link.remote, sizeof second);
+    link.has_rail = rail_->connect(link.rail_qp, link.packet_number, second);
+  }
+  const int error = connect_qp(*port_, link.qp, link.packet_number,
+                               {signal_->route_to(link.signal), link.remote.qp_number,
+                                link.remote.packet_number, link.remote.mtu, link.remote.reads});
   if (error != 0) {
     problem_ =
         format("a queue pair on {} cannot be connected ({})", port_->text(), std::strerror(error));
@@ -230,12 +215,15 @@ void VerbsFabric::destroy_endpoint(Connection& connection) {
     --queue_pairs_;
     drop_arrivals(link);
   }
+  if (link.rail_qp != nullptr) rail_->destroy(link.rail_qp, link.index);
+  link.rail_qp = nullptr;
+  link.has_rail = false;
   ++link.life;  // Whatever of it is still to come is late.
   if (link.window_taken != 0) budget_.give_window(link.window_taken);
   link.window_taken = 0;
-  link.queue_used = link.unsignaled = link.reads_posted = 0;
+  link.queue_used = link.unsignaled = 0;
   link.quiescing = link.sends = false;
-  rewind_reads(link);
+  rewind_transfers(link);
 }
 
 void VerbsFabric::send(Connection& connection, std::span<const std::byte> datagram) {
@@ -247,6 +235,8 @@ void VerbsFabric::send(Connection& connection, std::span<const std::byte> datagr
 void VerbsFabric::up(Connection& connection, const connect::Resume& remote) {
   auto& link = static_cast<VerbsLink&>(connection);
   free_records(link.out.resume(remote));
+  resume_writes(link, remote.received);
+  if (!link.has_rail) leave_rail(link);
   counters_.count_opened(link.handshake_us());
   if (std::exchange(link.was_lost, false)) counters_.replayed.add(1);
   link.sends = true;
@@ -275,7 +265,7 @@ bool VerbsFabric::down(Connection& connection, connect::Down why) {
   link.why = describe_failure(link, why);
   free_records(link.out.reset());
   link.in.reset();
-  fail_reads(link);
+  fail_transfers(link);
   failed_.push_back(&link);
   return false;
 }
@@ -290,7 +280,7 @@ void VerbsFabric::acknowledged(Connection& connection, std::uint64_t received) {
 
 std::uint64_t VerbsFabric::activity(const Connection& connection) {
   const auto& link = static_cast<const VerbsLink&>(connection);
-  return link.out.acknowledged() + link.in.received() + link.reads_finished;
+  return link.out.acknowledged() + link.in.received() + link.pieces_finished;
 }
 
 }  // namespace tern::verbs

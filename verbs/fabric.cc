@@ -43,6 +43,7 @@ bool VerbsFabric::start(std::string& why) {
         format("a protection domain of {} cannot be had ({})", port_->text(), std::strerror(errno));
     return false;
   }
+  rail_ = Rail::create(table_, options_.port, *port_, why_no_rail_);
   fcntl(port_->context()->async_fd, F_SETFL, O_NONBLOCK);
   signal_ = SignalQueue::create(*port_, pd_, options_.cm, why);
   if (signal_ == nullptr) return false;
@@ -73,11 +74,12 @@ VerbsFabric::~VerbsFabric() {
   if (thread_.joinable()) thread_.join();
   for (const auto& link : links_) {
     connector_->detach(*link, now());
-    fail_reads(*link);
+    fail_transfers(*link);
   }
   for (Region* const region : exposed_) memory_->release(*region);
   if (memory_ != nullptr) unwatch_memory(*memory_);
   memory_.reset();
+  rail_.reset();
   if (srq_ != nullptr) table_.destroy_srq(srq_);
   if (cq_ != nullptr) table_.destroy_cq(cq_);
   if (channel_ != nullptr) table_.destroy_comp_channel(channel_);
@@ -92,6 +94,17 @@ VerbsFabric::~VerbsFabric() {
 
 FabricLimits VerbsFabric::limits() const {
   return {wire::kMaxHeadBytes, kBodyBytesMax, kBodyBytesMax, kEagerBytesMax};
+}
+
+bool VerbsFabric::is_soft() const {
+  constexpr std::uint32_t kVendorOfRxe = 0xffffff;
+  return port_->device_attributes().vendor_id == kVendorOfRxe ||
+         (rail_ != nullptr && rail_->port().device_attributes().vendor_id == kVendorOfRxe);
+}
+
+std::string VerbsFabric::second_port_text() const {
+  if (rail_ != nullptr) return "; a part of large messages goes over " + rail_->port().text();
+  return why_no_rail_.empty() ? "" : "; of the others that are named: " + why_no_rail_;
 }
 
 std::string VerbsFabric::address() const { return signal_->address().encode(); }
@@ -163,7 +176,8 @@ Link* VerbsFabric::connect(Peer& peer, const Card& card, std::string& why) {
 
 VerbsLink& VerbsFabric::add_link(const ProcessId& id, const SignalAddress& where,
                                  std::string_view card) {
-  VerbsLink& link = *links_.emplace_back(std::make_unique<VerbsLink>(where, std::string(card)));
+  VerbsLink& link =
+      *links_.emplace_back(std::make_unique<VerbsLink>(where, std::string(card), reads()));
   link.index = static_cast<std::uint32_t>(links_.size() - 1);
   connector_->attach(link, id);
   return link;
@@ -175,7 +189,7 @@ void* VerbsFabric::expose(std::span<const std::byte> memory, std::uint64_t& key)
   if (!open_queues(why)) return nullptr;
   Region* const region = this->memory().acquire(memory.data(), memory.size(), why);
   if (region == nullptr) return nullptr;
-  key = region->remote_key;
+  key = std::uint64_t{region->second_remote_key} << kSecondKeyShift | region->remote_key;
   exposed_.insert(region);
   return region;
 }
@@ -192,7 +206,8 @@ RegistrationCache& VerbsFabric::memory() {
   if (memory_ != nullptr) return *memory_;
   RegistrationOptions options = options_.registration;
   options.self_check = options.self_check && VerbsRegistrar::may_see_frames();
-  registrar_ = std::make_unique<VerbsRegistrar>(table_, pd_, options.self_check);
+  registrar_ = std::make_unique<VerbsRegistrar>(
+      table_, pd_, rail_ != nullptr ? rail_->pd() : nullptr, options.self_check);
   memory_ = std::make_unique<RegistrationCache>(options, *registrar_);
   std::string why;
   if (options.hooks && !watch_memory(*memory_, why)) {
@@ -205,9 +220,10 @@ RegistrationCache& VerbsFabric::memory() {
 int VerbsFabric::poll(FabricSink& sink) {
   const Turnstile::Owner inside(turnstile_);
   int events = 0;
-  if (!contacts_.empty() || !failed_.empty() || !finished_reads_.empty()) [[unlikely]]
+  if (!contacts_.empty() || !failed_.empty() || !finished_transfers_.empty()) [[unlikely]]
     events += report(sink);
   if (cq_ != nullptr) events += reap(sink);
+  if (rail_ != nullptr) events += reap_rail(sink);
   if (events == 0)
     idle_turn();
   else
@@ -219,7 +235,7 @@ bool VerbsFabric::drained() const {
   const Turnstile::Owner inside(turnstile_);
   for (const auto& link : links_) {
     if (link->state() == connect::State::kFailed) continue;
-    if (!link->out.empty() || !link->reads.empty()) return false;
+    if (!link->out.empty() || !link->lane.reads.empty() || !link->lane.writes.empty()) return false;
     if (link->sends && link->in.has_unannounced()) return false;
   }
   return true;
@@ -245,7 +261,12 @@ std::uint32_t VerbsFabric::before_sleep() {
   if (cq_ != nullptr) ibv_req_notify_cq(cq_, 0);
   // A peer's acknowledgement can come without an event, and so can everything without a thread.
   constexpr std::uint32_t kLookAgainUs = 1000;
-  return !has_thread_ || !awaiting_.empty() ? kLookAgainUs : UINT32_MAX;
+  // So can the end of what a second port does.
+  const bool second = rail_ != nullptr && std::ranges::any_of(links_, [](const auto& link) {
+                        return link->rail_lane.reads_posted + link->rail_lane.writes_posted > 0;
+                      });
+  const bool by_itself = second || !has_thread_ || !awaiting_.empty();
+  return by_itself ? kLookAgainUs : UINT32_MAX;
 }
 
 // Tells the engine what happened outside poll().
@@ -258,9 +279,9 @@ int VerbsFabric::report(FabricSink& sink) {
     if (link->record == nullptr) report_contact(sink, *link);
     ++events;
   }
-  while (!finished_reads_.empty()) {
-    const auto [op, ok] = finished_reads_.back();
-    finished_reads_.pop_back();
+  while (!finished_transfers_.empty()) {
+    const auto [op, ok] = finished_transfers_.back();
+    finished_transfers_.pop_back();
     sink.on_complete(op, ok);
     ++events;
   }

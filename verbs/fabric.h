@@ -4,14 +4,16 @@
 // core/connector.h decides when connections come and go, core/replay.h numbers the messages; this
 // carries it out. Small messages are copied into registered slots and sent to the peer's shared
 // receive queue; they stay in their slot until the peer has acknowledged them. Large ones are read
-// by their receiver out of the sender's memory (get). Receive slots are promised to peers before
-// they send, so the device never has to retry for want of one.
+// by their receiver out of the sender's memory (get), or written by the sender into the receiver's
+// (put). Receive slots are promised to peers before they send, so the device never has to retry for
+// want of one.
 //
-// Files: fabric.cc set-up and the calls of core/fabric.h, datapath.cc messages, reads.cc RDMA
-// reads, driver.cc what the connector asks for, service.cc the thread, diagnose.cc what to tell
-// people. Threading: as core/fabric.h says, and a service thread that answers connection requests
-// while the program computes; core/turnstile.h lets one of them in at a time. What the engine is to
-// be told waits for the next poll(). Failure: as core/fabric.h says.
+// Files: fabric.cc set-up and the calls of core/fabric.h, datapath.cc messages, transfers.cc RDMA
+// reads and writes, rail.cc a second port for them, queue_pair.cc the states of a queue pair,
+// driver.cc what the connector asks for, service.cc the thread, diagnose.cc what to tell people.
+// Threading: as core/fabric.h says, and a service thread that answers connection requests while the
+// program computes; core/turnstile.h lets one of them in at a time. What the engine is to be told
+// waits for the next poll(). Failure: as core/fabric.h says.
 #pragma once
 #include <array>
 #include <atomic>
@@ -33,18 +35,24 @@
 #include "verbs/constants.h"
 #include "verbs/link.h"
 #include "verbs/port.h"
+#include "verbs/rail.h"
 #include "verbs/registrar.h"
 #include "verbs/signal.h"
 #include "verbs/slots.h"
 
 namespace tern::verbs {
 
+// How large messages travel: the receiver reads them, where the device can, or the sender writes
+// them. A read needs no processor of the sender's.
+enum class Rendezvous : std::uint8_t { kRead, kWrite };
+
 struct VerbsOptions {
   PortOptions port;
-  bool connect_thread = true;       // TERN_CONNECT_THREAD
-  const CmTable* cm = nullptr;      // TERN_VERBS_CM=rdmacm: librdmacm; else nullptr.
-  double peer_timeout_s = 60;       // TERN_PEER_TIMEOUT
-  std::size_t connections_max = 0;  // TERN_MAX_CONNECTIONS
+  bool connect_thread = true;                 // TERN_CONNECT_THREAD
+  const CmTable* cm = nullptr;                // TERN_VERBS_CM=rdmacm: librdmacm; else nullptr.
+  double peer_timeout_s = 60;                 // TERN_PEER_TIMEOUT
+  std::size_t connections_max = 0;            // TERN_MAX_CONNECTIONS
+  Rendezvous rendezvous = Rendezvous::kRead;  // TERN_VERBS_RENDEZVOUS
   RegistrationOptions registration;
 };
 
@@ -62,7 +70,10 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::string why_unreachable(const Card& card) const override;
   Link* connect(Peer& peer, const Card& card, std::string& why) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
+  Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
+           std::uint32_t op) override;
+  Post put(Link& link, std::span<const std::byte> head, const DataView& from, RemoteSpan to,
+           std::size_t size, std::uint32_t op) override;
   void* expose(std::span<const std::byte> memory, std::uint64_t& key) override;
   void conceal(void* exposure) override;
   int poll(FabricSink& sink) override;
@@ -70,8 +81,11 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   bool release(const Peer& peer, bool gone) override;
   void set_doorbell(DoorbellWord& bell) override { bell_ = &bell; }
   std::uint32_t before_sleep() override;
+  bool works_on_cores() const override { return is_soft(); }
 
   const Port& port() const { return *port_; }
+  // The second one, or why one that is named is not used.
+  std::string second_port_text() const;
   connect::Counters counters();
   RegistrationCache::Counters registrations() const {
     return memory_ != nullptr ? memory_->counters() : RegistrationCache::Counters{};
@@ -134,6 +148,8 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   // --- messages (datapath.cc) ---
   Post blocked(VerbsLink& link);
+  void await_room(VerbsLink& link);
+  bool push(VerbsLink& link, std::span<const std::byte> head, std::span<const std::byte> body);
   void post(VerbsLink& link, Slot& slot);
   void post_request(VerbsLink& link, ibv_send_wr& request, std::uint64_t kind);
   void post_bare(VerbsLink& link);
@@ -151,15 +167,33 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void read_mail();
   void flush_acks();
 
-  // --- RDMA reads (reads.cc) ---
+  // --- RDMA reads and writes (transfers.cc) ---
+  TransferJob* new_job(Lane::Kind kind, VerbsLink& link, const DataView& local, RemoteSpan remote,
+                       std::size_t size, std::uint32_t op);
+  void split(VerbsLink& link, TransferJob& job);
+  void leave_rail(VerbsLink& link);
+  bool gathers(const DataView& view) const;
+  bool is_soft() const;
+  bool reads() const;
+  std::size_t segments_max() const;
+  std::size_t piece_bytes_max(Lane::Kind kind) const;
+  void start(VerbsLink& link);
   void advance_reads(VerbsLink& link);
-  void on_read(FabricSink& sink, VerbsLink& link);
-  void fail_reads(VerbsLink& link);
-  void rewind_reads(VerbsLink& link);
-  bool trusts_completions() const;
-  std::size_t read_bytes_max() const;
-  std::size_t piece_size(const ReadJob& job, std::size_t offset) const;
-  void end_read(VerbsLink& link, ReadJob& job);
+  void advance_writes(VerbsLink& link);
+  bool repeat_writes(VerbsLink& link);
+  bool post_rest(VerbsLink& link, TransferJob& job);
+  bool announce(VerbsLink& link, TransferJob& job);
+  bool post_piece(VerbsLink& link, TransferJob& job);
+  void post_to_rail(VerbsLink& link, ibv_send_wr& request, std::uint64_t kind);
+  void lose_rail(VerbsLink& link, ibv_wc_status status);
+  int reap_rail(FabricSink& sink);
+  void on_transfer(FabricSink& sink, VerbsLink& link, Lane& lane, Lane::Kind kind);
+  void on_finished(FabricSink& sink, TransferJob& job);
+  void rewind_transfers(VerbsLink& link);
+  void resume_writes(VerbsLink& link, std::uint64_t remote_received);
+  void end_early(TransferJob& job);
+  void end_transfer(TransferJob& job);
+  void fail_transfers(VerbsLink& link);
 
   std::string describe_failure(const VerbsLink& link, connect::Down why) const;  // diagnose.cc
 
@@ -167,6 +201,8 @@ class VerbsFabric final : public Fabric, private connect::Driver {
 
   mutable Turnstile turnstile_;
   std::unique_ptr<Port> port_;
+  std::unique_ptr<Rail> rail_;  // nullptr: only one port is used.
+  std::string why_no_rail_;
   const IbvTable& table_;
   counters::FabricCounters& counters_;
   ProcessId self_;
@@ -199,11 +235,11 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   std::uint32_t returned_count_ = 0;
   std::deque<ibv_wc> stashed_;  // Completions that were taken before their turn.
   std::unordered_set<Region*> exposed_;
-  Pool<ReadJob> read_jobs_;
+  Pool<TransferJob> transfer_jobs_;
 
-  std::vector<VerbsLink*> contacts_;                            // To be shown to the engine.
-  std::vector<VerbsLink*> failed_;                              // Likewise.
-  std::vector<std::pair<std::uint32_t, bool>> finished_reads_;  // Likewise: op, success.
+  std::vector<VerbsLink*> contacts_;                                // To be shown to the engine.
+  std::vector<VerbsLink*> failed_;                                  // Likewise.
+  std::vector<std::pair<std::uint32_t, bool>> finished_transfers_;  // Likewise: op, success.
   std::vector<VerbsLink*> owing_;     // Have received what the peer does not know.
   std::vector<VerbsLink*> awaiting_;  // Have messages that are not acknowledged.
   std::vector<VerbsLink*> broken_;    // To be reported to the connector.

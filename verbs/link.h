@@ -1,34 +1,67 @@
 // verbs/link.h - a fabric's end towards one peer: what outlives queue pairs, and the current one.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 
 #include "core/connector.h"
 #include "core/fabric.h"
+#include "core/layout.h"
 #include "core/registration.h"
 #include "core/replay.h"
+#include "core/wire.h"
+#include "verbs/constants.h"
 #include "verbs/signal.h"
 #include "verbs/wire.h"
 
 namespace tern::verbs {
 
-// An RDMA read that may have to be started again on another queue pair.
-struct ReadJob : replay::TransferRecord {
-  std::byte* to = nullptr;
-  RemoteSpan from;
+// Transfers on one of a connection's queue pairs.
+struct Lane {
+  using Kind = replay::TransferRecord::Kind;
+  replay::TransferWindow& of(Kind kind) { return kind == Kind::kRead ? reads : writes; }
+  std::uint32_t& posted(Kind kind) { return kind == Kind::kRead ? reads_posted : writes_posted; }
+
+  replay::TransferWindow reads;
+  replay::TransferWindow writes;
+  std::uint32_t reads_posted = 0;  // Pieces under way.
+  std::uint32_t writes_posted = 0;
+};
+
+// A get or put that may have to be taken up again on another queue pair.
+struct TransferJob : replay::TransferRecord {
+  static constexpr std::uint64_t kNotAnnounced = UINT64_MAX;  // `after` until the head has left.
+
+  DataView local;
+  RemoteSpan remote;
+  std::size_t begin = 0;  // Of the data: where this one begins; not 0 where it is a part.
   std::size_t size = 0;
-  std::size_t end = 0;     // size, and a byte that confirms it where that is necessary (reads.cc).
-  std::size_t posted = 0;  // Of end.
-  std::size_t finished = 0;  // Likewise.
+  std::size_t end = 0;  // size, and a byte that confirms it where that is necessary (transfers.cc).
+  std::size_t posted = 0;                           // Of end.
+  std::size_t finished = 0;                         // Likewise.
+  std::size_t confirmed = 0;                        // finished, before the last piece.
+  std::array<std::uint32_t, kTransfersMax> pieces;  // Sizes of those under way, a ring.
+  std::uint32_t pieces_posted = 0;
+  std::uint32_t pieces_finished = 0;
   Region* region = nullptr;
   std::uint32_t op = 0;
+  TransferJob* part = nullptr;   // What the second port takes of it, while it is not finished.
+  TransferJob* whole = nullptr;  // Of which this is a part.
+  Lane* lane = nullptr;          // Where it is listed.
+  std::size_t head_bytes = 0;    // Of a put: what is sent behind it.
+  std::array<std::byte, wire::kMaxHeadBytes> head;
+
+  bool is_announced() const { return after != kNotAnnounced; }
 };
 
 class VerbsLink final : public Link, public connect::Connection {
  public:
-  VerbsLink(SignalAddress where, std::string card_text)
-      : signal(where), card(std::move(card_text)) {}
-  bool can_get() const override { return true; }
+  VerbsLink(SignalAddress where, std::string card_text, bool reads_preferred)
+      : prefers_reads(reads_preferred), signal(where), card(std::move(card_text)) {}
+  // What has been announced came over a queue pair, so that the peer's is known.
+  bool can_get() const override { return prefers_reads && remote.reads > 0; }
+  bool offers_get() const override { return prefers_reads; }
+  bool can_put() const override { return true; }
 
   // --- hot: the path of a message ---
   ibv_qp* qp = nullptr;
@@ -47,9 +80,14 @@ class VerbsLink final : public Link, public connect::Connection {
   std::uint32_t packet_number = 0;
   std::uint32_t window_taken = 0;
   Slot* mailbox = nullptr;  // The peer writes Mail there.
-  replay::TransferWindow reads;
-  std::uint32_t reads_posted = 0;  // Chunks under way.
-  std::uint64_t reads_finished = 0;
+  // All transfers are in the first lane; parts of them in the second, where there is a second port.
+  Lane lane;
+  Lane rail_lane;
+  ibv_qp* rail_qp = nullptr;
+  bool has_rail = false;  // Both sides have it, and it is connected.
+  std::uint32_t rail_failures = 0;
+  std::uint64_t pieces_finished = 0;
+  const bool prefers_reads;           // Large messages are read by their receiver.
   bool owes_ack = false;              // In the fabric's list of those.
   bool awaits_ack = false;            // Likewise; or waits for room.
   bool starved = false;               // Had something to send and no room for it at the peer.

@@ -49,6 +49,19 @@ std::vector<Wanted> parse_wanted(std::string_view list) {
 
 }  // namespace
 
+std::string devices_behind(std::string_view devices, const Port& port) {
+  while (!devices.empty()) {
+    const std::string_view item = devices.substr(0, devices.find(','));
+    devices.remove_prefix(std::min(devices.size(), item.size() + 1));
+    for (const Wanted& one : parse_wanted(item)) {
+      if (one.device == port.device_name() && (one.port == 0 || one.port == port.number())) {
+        return std::string(devices);
+      }
+    }
+  }
+  return {};
+}
+
 std::string_view port_state_name(ibv_port_state state) {
   constexpr std::array<std::string_view, 6> kNames = {"no state", "DOWN",   "INIT",
                                                       "ARMED",    "ACTIVE", "ACTIVE_DEFER"};
@@ -224,6 +237,33 @@ void Port::find_address_again() {
     if (same_gid(entry.gid, address_.gid)) gid_index_ = index;
     if (same_gid(entry.gid, local_gid_)) local_gid_index_ = index;
   }
+}
+
+std::uint32_t Port::speed() const {
+  // As the device encodes them: bits.
+  const auto lanes = [width = attributes_.active_width] {
+    return width == 16 ? 2U : width == 8 ? 12U : width == 4 ? 8U : width == 2 ? 4U : 1U;
+  }();
+  const auto per_lane = [speed = attributes_.active_speed] {
+    switch (speed) {
+      case 128:
+        return 200U;
+      case 64:
+        return 100U;
+      case 32:
+        return 50U;
+      case 16:
+        return 28U;
+      case 8:
+      case 4:
+        return 20U;
+      case 2:
+        return 10U;
+      default:
+        return 5U;
+    }
+  }();
+  return lanes * per_lane;
 }
 
 std::string Port::text() const {

@@ -39,6 +39,10 @@ struct PortOptions {
   int gid_index = -1;   // TERN_VERBS_GID_INDEX; -1: by rule.
 };
 
+class Port;
+// The part of the list of devices that is behind the one by which `port` was opened.
+std::string devices_behind(std::string_view devices, const Port& port);
+
 // An open device with the chosen port. Owns the context.
 class Port {
  public:
@@ -57,6 +61,8 @@ class Port {
   const PortAddress& address() const { return address_; }
   const ibv_port_attr& attributes() const { return attributes_; }
   const ibv_device_attr& device_attributes() const { return device_; }
+  // In units of 0.5 Gbit/s, roughly: for shares.
+  std::uint32_t speed() const;
   // "device rxe0, port 1 (RoCE v2)"
   std::string text() const;
   // The device was taken away.

@@ -50,7 +50,7 @@ bool VerbsRegistrar::is_current(const Region& region) {
 }
 
 bool VerbsRegistrar::add(Region& region, std::string& why) {
-  constexpr int kAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ;
+  constexpr int kAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE;
   ibv_mr* const mr =
       table_.reg_mr(pd_, reinterpret_cast<void*>(region.begin), region.size(), kAccess);
   if (mr == nullptr) {
@@ -60,6 +60,13 @@ bool VerbsRegistrar::add(Region& region, std::string& why) {
   region.handle = mr;
   region.local_key = mr->lkey;
   region.remote_key = mr->rkey;
+  ibv_mr* const second = second_pd_ == nullptr
+                             ? nullptr
+                             : table_.reg_mr(second_pd_, reinterpret_cast<void*>(region.begin),
+                                             region.size(), kAccess);
+  region.second_handle = second;
+  region.second_local_key = second != nullptr ? second->lkey : 0;
+  region.second_remote_key = second != nullptr ? second->rkey : 0;
   if (remembers_) frames_[mr] = frames_of(region.begin, region.end);
   counters::registrations().registered.add(1);
   counters::registrations().bytes.add(region.size());
@@ -68,6 +75,9 @@ bool VerbsRegistrar::add(Region& region, std::string& why) {
 
 void VerbsRegistrar::remove(Region& region) {
   if (remembers_) frames_.erase(region.handle);
+  if (region.second_handle != nullptr) {
+    table_.dereg_mr(static_cast<ibv_mr*>(region.second_handle));
+  }
   table_.dereg_mr(static_cast<ibv_mr*>(region.handle));
   counters::registrations().deregistered.add(1);
   counters::registrations().bytes.subtract(region.size());

@@ -16,8 +16,9 @@ namespace tern::verbs {
 
 class VerbsRegistrar final : public Registrar {
  public:
-  VerbsRegistrar(const IbvTable& table, ibv_pd* pd, bool remember_frames)
-      : table_(table), pd_(pd), remembers_(remember_frames) {}
+  // second_pd: of a second device, or nullptr.
+  VerbsRegistrar(const IbvTable& table, ibv_pd* pd, ibv_pd* second_pd, bool remember_frames)
+      : table_(table), pd_(pd), second_pd_(second_pd), remembers_(remember_frames) {}
   bool add(Region& region, std::string& why) override;
   void remove(Region& region) override;
   bool is_current(const Region& region) override;
@@ -28,6 +29,7 @@ class VerbsRegistrar final : public Registrar {
   using Frames = std::vector<std::uint64_t>;
   const IbvTable& table_;
   ibv_pd* pd_;
+  ibv_pd* second_pd_;
   bool remembers_;
   std::unordered_map<const void*, Frames> frames_;  // By handle.
 };

@@ -42,7 +42,8 @@ VerbsLink* VerbsFabric::new_contact(const ProcessId& id, const Datagram& datagra
 
 // Whether the peer has to do something before what was begun with it is finished.
 bool VerbsFabric::awaits(const VerbsLink& link) const {
-  return !link.out.empty() || !link.reads.empty() || link.starved || link.quiescing;
+  return !link.out.empty() || !link.lane.reads.empty() || !link.lane.writes.empty() ||
+         link.starved || link.quiescing;
 }
 
 void VerbsFabric::watch(VerbsLink& link) {
@@ -84,7 +85,10 @@ void VerbsFabric::settle() {
     read_mail();
     for (std::size_t i = 0; i < quiescing_.size();) {
       VerbsLink* const link = quiescing_[i];
-      if (link->quiescing && !(link->out.empty() && link->reads.empty())) {
+      // Puts that go on are such whose message has left.
+      const bool is_quiet = link->out.empty() && link->lane.reads.empty() &&
+                            link->lane.writes_posted + link->rail_lane.writes_posted == 0;
+      if (link->quiescing && !is_quiet) {
         ++i;
         continue;
       }
@@ -187,7 +191,7 @@ int VerbsFabric::serve_once(bool signal_event, bool async_event) {
 }
 
 bool VerbsFabric::has_news() const {
-  return !contacts_.empty() || !failed_.empty() || !finished_reads_.empty();
+  return !contacts_.empty() || !failed_.empty() || !finished_transfers_.empty();
 }
 
 void VerbsFabric::read_async_event() {

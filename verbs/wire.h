@@ -42,6 +42,20 @@ struct EndpointAddress {
 };
 static_assert(sizeof(EndpointAddress) == 32);
 
+// Behind it, where there is a second queue pair on another port, for large transfers.
+struct RailAddress {
+  ibv_gid gid;
+  std::uint32_t qp_number;
+  std::uint32_t packet_number;
+  std::uint16_t lid;
+  std::uint8_t gid_type;
+  std::uint8_t ethernet;
+  std::uint8_t mtu;
+  std::uint8_t reads;
+  std::uint16_t reserved;
+};
+static_assert(sizeof(RailAddress) == 32);
+
 // In front of each datagram: a message of core/connect_message.h, then the sender's business card.
 // Where the answer goes is said apart, so that it can leave before anybody has read the card.
 struct DatagramHead {

@@ -285,6 +285,37 @@ def loss_5_percent_reordered():
 
 
 @slow_check
+def two_ports_share_large_messages():
+    """A second device on each host; its link goes down for good while messages are written over both."""
+    for number, host in enumerate(HOSTS, 1):
+        run(["on", host, "bash", "-ec",
+             "ip link add second link eth0 type macvlan mode bridge; "
+             f"ip address add 192.168.78.{number}/24 dev second; ip link set second mtu 4200 up; "
+             "rdma link add rxe1 type rxe netdev second; "
+             "until grep -q ACTIVE /sys/class/infiniband/rxe1/ports/1/state && "
+             "grep -qs ffff:c0a8 /sys/class/infiniband/rxe1/ports/1/gids/*; do sleep 0.1; done"], 20)
+
+    def disturb(job):
+        shown = run(["rdma", "resource", "show", "qp"], 20)
+        counts = [len([line for line in shown.splitlines() if f"link {device}/" in line and "type RC " in line])
+                  for device in ("rxe0", "rxe1")]
+        require(counts == [1, 1], f"there are {counts} queue pairs on rxe0 and rxe1", shown)
+        time.sleep(1)
+        run(["on", "v2", "ip", "link", "set", "second", "down"], 20)
+
+    try:
+        survive(disturb, 4, TERN_VERBS_DEVICES="rxe0,rxe1", TERN_VERBS_RENDEZVOUS="write")
+    finally:
+        for host in HOSTS:
+            run(["on", host, "bash", "-c", "rdma link delete rxe1; ip link delete second"], 20)
+
+
+@slow_check
+def large_messages_written_by_their_sender():
+    survive(netem("delay 2ms loss 5% reorder 25%"), 7, TERN_VERBS_RENDEZVOUS="write")
+
+
+@slow_check
 def what_reads_over_soft_roce_are_worth():
     """Without Tern: only the last read before an error of its queue pair may be wrong."""
     raw_read = f"{BUILD}/tests/rdma/bin/rdma_raw_read"

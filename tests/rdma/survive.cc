@@ -1,8 +1,9 @@
 // survive.cc - traffic whose every byte is checked, for as long as asked, while somebody breaks the
 // network. Usage: survive SECONDS [WORD...]
 //
-// Rounds of exchanges between all pairs, with sizes of every protocol. Prints "running" when all
-// are connected. Words:
+// Rounds of exchanges between all pairs, with sizes of every protocol; large messages are sent out
+// of memory with gaps in one round and received into such memory in the next. Prints "running" when
+// all are connected. Words:
 //   expect-loss   it succeeds when a peer is lost: the error must be returned (not raised
 //                 otherwise, not a hang); its text is printed
 //   may-lose      it succeeds either way
@@ -42,26 +43,48 @@ bool check(int error, const char* what) {
   return false;
 }
 
+// A message's memory: in one piece, or in blocks with gaps.
+struct Buffer {
+  Buffer() = default;
+  Buffer(std::size_t length, bool with_gaps) : gaps(with_gaps) {
+    const std::size_t blocks = (length + kBlock - 1) / kBlock;
+    memory.assign(gaps ? blocks * kStride : length, 0);
+    count = static_cast<int>(gaps ? blocks : length);
+  }
+  unsigned char& operator[](std::size_t i) {
+    return memory[gaps ? i / kBlock * kStride + i % kBlock : i];
+  }
+  MPI_Datatype type() const { return gaps ? spread : MPI_BYTE; }
+
+  static constexpr std::size_t kBlock = 2000;  // Divides all lengths of large messages.
+  static constexpr std::size_t kStride = 3000;
+  static MPI_Datatype spread;  // A block and the gap behind it.
+  std::vector<unsigned char> memory;
+  int count = 0;
+  bool gaps = false;
+};
+MPI_Datatype Buffer::spread = MPI_DATATYPE_NULL;
+
 // One exchange of `length` bytes with every other rank; false when MPI reported an error.
 bool exchange(std::size_t length) {
-  std::vector<std::vector<unsigned char>> out(static_cast<std::size_t>(size));
-  std::vector<std::vector<unsigned char>> in(static_cast<std::size_t>(size));
+  const bool is_large = length >= 60000;
+  std::vector<Buffer> out(static_cast<std::size_t>(size));
+  std::vector<Buffer> in(static_cast<std::size_t>(size));
   std::vector<MPI_Request> requests;
   bool ok = true;
   for (int step = 1; step < size && ok; ++step) {
     const int peer = (rank + step) % size;
     auto& to = out[static_cast<std::size_t>(peer)];
     auto& from = in[static_cast<std::size_t>(peer)];
-    to.resize(length);
-    from.assign(length, 0);
+    to = Buffer(length, is_large && rounds % 3 == 1);
+    from = Buffer(length, is_large && rounds % 3 == 2);
     for (std::size_t i = 0; i < length; ++i) to[i] = pattern(rank, peer, rounds, i);
     requests.resize(requests.size() + 2, MPI_REQUEST_NULL);
     MPI_Request* const two = &requests[requests.size() - 2];
-    ok = check(MPI_Irecv(from.data(), static_cast<int>(length), MPI_BYTE, peer, 5, MPI_COMM_WORLD,
+    ok = check(MPI_Irecv(from.memory.data(), from.count, from.type(), peer, 5, MPI_COMM_WORLD,
                          &two[0]),
                "MPI_Irecv") &&
-         check(MPI_Isend(to.data(), static_cast<int>(length), MPI_BYTE, peer, 5, MPI_COMM_WORLD,
-                         &two[1]),
+         check(MPI_Isend(to.memory.data(), to.count, to.type(), peer, 5, MPI_COMM_WORLD, &two[1]),
                "MPI_Isend");
   }
   for (MPI_Request& request : requests) {
@@ -70,13 +93,14 @@ bool exchange(std::size_t length) {
     if (!ok) return false;
   }
   for (int peer = 0; peer < size; ++peer) {
-    const auto& from = in[static_cast<std::size_t>(peer)];
-    for (std::size_t i = 0; i < from.size(); ++i) {
+    if (peer == rank) continue;
+    auto& from = in[static_cast<std::size_t>(peer)];
+    for (std::size_t i = 0; i < length; ++i) {
       if (from[i] == pattern(peer, rank, rounds, i)) continue;
       std::printf("WRONG DATA from %d in round %llu, byte %zu of %zu\n", peer, rounds, i, length);
       std::exit(3);
     }
-    bytes += from.size();
+    bytes += length;
   }
   return true;
 }
@@ -106,6 +130,11 @@ int main(int argc, char** argv) {
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
+  MPI_Datatype block = MPI_DATATYPE_NULL;
+  MPI_Type_contiguous(Buffer::kBlock, MPI_BYTE, &block);
+  MPI_Type_create_resized(block, 0, Buffer::kStride, &Buffer::spread);
+  MPI_Type_free(&block);
+  MPI_Type_commit(&Buffer::spread);
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1;
   const auto told = [&](const char* word) {
     for (int i = 2; i < argc; ++i) {

@@ -91,7 +91,7 @@ class Shown final : public Fabric {
   Post send(Link&, std::span<const std::byte>, std::span<const std::byte>) override {
     return Post::kDone;
   }
-  Post get(Link&, std::byte*, RemoteSpan, std::size_t, std::uint32_t) override {
+  Post get(Link&, const DataView&, RemoteSpan, std::size_t, std::uint32_t) override {
     return Post::kDone;
   }
   int poll(FabricSink&) override { return 0; }

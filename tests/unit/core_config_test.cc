@@ -69,6 +69,13 @@ TEST(ParseBytes, SuffixesAndOverflow) {
 TEST(WaitPolicy, CrowdedRanksNeitherSpinNorLookOften) {
   EXPECT_GT(wait_policy_for(2, 2).spin_us, 0U);
   EXPECT_EQ(wait_policy_for(3, 2).spin_us, 0U);
+  WaitPolicy policy = wait_policy_for(2, 2);
+  policy.sleep_later();
+  EXPECT_GT(policy.yield_us, wait_policy_for(2, 2).yield_us);
+  policy = wait_policy_for(2, 2);
+  policy.is_chosen = true;
+  policy.sleep_later();
+  EXPECT_EQ(policy.yield_us, wait_policy_for(2, 2).yield_us);
   EXPECT_EQ(wait_policy_for(32, 2).look_ms, 2U);
   EXPECT_EQ(wait_policy_for(4, 2).look_ms, 1U);
   EXPECT_EQ(wait_policy_for(256, 2).look_ms, 16U);

@@ -20,6 +20,7 @@ namespace {
 using test::Random;
 
 struct Network;
+enum class Way { kGet, kPut, kStream };  // Of large messages.
 
 // Delivers through queues of bounded length.
 class QueueFabric final : public Fabric {
@@ -34,7 +35,10 @@ class QueueFabric final : public Fabric {
   }
   Link* connect(Peer& peer, const Card& card, std::string&) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  Post get(Link& link, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) override;
+  Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
+           std::uint32_t op) override;
+  Post put(Link& link, std::span<const std::byte> head, const DataView& from, RemoteSpan to,
+           std::size_t size, std::uint32_t op) override;
   int poll(FabricSink& sink) override;
   bool drained() const override { return true; }
 
@@ -43,9 +47,11 @@ class QueueFabric final : public Fabric {
     std::vector<std::byte> head, body;
   };
   struct QueueLink final : Link {
-    bool can_get() const override { return gettable; }
+    bool can_get() const override { return way == Way::kGet; }
+    bool offers_get() const override { return way == Way::kGet; }
+    bool can_put() const override { return way == Way::kPut; }
     ProcessId to;
-    bool gettable = true;
+    Way way = Way::kGet;
   };
 
   std::deque<Message> inbox;
@@ -57,18 +63,18 @@ class QueueFabric final : public Fabric {
   ProcessId self_;
   std::vector<std::unique_ptr<QueueLink>> links_;
   std::map<std::uint64_t, Peer*> known_;
-  std::vector<std::uint32_t> gets_;
+  std::vector<std::uint32_t> finished_;
 };
 
 struct Network {
   std::map<std::uint64_t, QueueFabric*> fabrics;
-  bool gettable = true;
+  Way way = Way::kGet;
 };
 
 Link* QueueFabric::connect(Peer&, const Card& card, std::string&) {
   links_.push_back(std::make_unique<QueueLink>());
   links_.back()->to = card.id;
-  links_.back()->gettable = network_.gettable;
+  links_.back()->way = network_.way;
   return links_.back().get();
 }
 
@@ -80,16 +86,26 @@ Post QueueFabric::send(Link& link, std::span<const std::byte> head,
   return Post::kDone;
 }
 
-Post QueueFabric::get(Link&, std::byte* to, RemoteSpan from, std::size_t size, std::uint32_t op) {
-  std::memcpy(to, reinterpret_cast<const void*>(from.address), size);
+Post QueueFabric::get(Link&, const DataView& to, RemoteSpan from, std::size_t size,
+                      std::uint32_t op) {
+  if (to.run() == nullptr) return Post::kNoCredit;
+  std::memcpy(to.run(), reinterpret_cast<const void*>(from.address), size);
   if (size % 2 == 0) return Post::kDone;
-  gets_.push_back(op);
+  finished_.push_back(op);
+  return Post::kPending;
+}
+
+Post QueueFabric::put(Link& link, std::span<const std::byte> head, const DataView& from,
+                      RemoteSpan to, std::size_t size, std::uint32_t op) {
+  if (send(link, head, {}) != Post::kDone) return Post::kNoCredit;
+  pack(from, 0, {reinterpret_cast<std::byte*>(to.address), size});
+  finished_.push_back(op);
   return Post::kPending;
 }
 
 int QueueFabric::poll(FabricSink& sink) {
   int count = 0;
-  for (const std::uint32_t op : std::exchange(gets_, {})) {
+  for (const std::uint32_t op : std::exchange(finished_, {})) {
     sink.on_complete(op, true);
     ++count;
   }
@@ -127,8 +143,8 @@ class Cards final : public CardSource {
 
 class World {
  public:
-  World(int size, bool gettable) {
-    network_.gettable = gettable;
+  explicit World(int size, Way way = Way::kGet) {
+    network_.way = way;
     for (int rank = 0; rank < size; ++rank) {
       const ProcessId id{7, static_cast<std::uint64_t>(rank)};
       sources_.push_back(std::make_unique<Cards>());
@@ -197,7 +213,7 @@ void expect_counted(World& world, int size, const std::vector<std::unique_ptr<Tr
   }
 }
 
-class EngineTraffic : public ::testing::TestWithParam<bool> {};
+class EngineTraffic : public ::testing::TestWithParam<Way> {};
 
 // Random sizes over all protocols, random moments of posting, padded and plain layouts, messages to
 // oneself; every message must arrive whole in the receive that its order determines.
@@ -275,7 +291,8 @@ TEST_P(EngineTraffic, EverythingArrivesWholeAndInOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(GetAndStream, EngineTraffic, ::testing::Values(true, false));
+INSTANTIATE_TEST_SUITE_P(AllWays, EngineTraffic,
+                         ::testing::Values(Way::kGet, Way::kPut, Way::kStream));
 
 // Each rank's part of a plan for all pairs; `absent` takes no part. The time is the number of
 // turns.
@@ -322,7 +339,7 @@ class Meetings {
 
 TEST(Meeting, AllMeetAndNothingOfItIsCountedAsMessages) {
   constexpr int kSize = 23;  // More than are under way at a time.
-  World world(kSize, true);
+  World world(kSize);
   for (int round = 0; round < 3; ++round) {
     Meetings meetings(world, kSize);
     ASSERT_TRUE(meetings.run());
@@ -345,7 +362,7 @@ TEST(Meeting, AllMeetAndNothingOfItIsCountedAsMessages) {
 // answer.
 TEST(Meeting, NobodyWaitsForEver) {
   constexpr preconnect::Rank kSize = 20;
-  World world(kSize, true);
+  World world(kSize);
   Meetings meetings(world, kSize, 0);
   ASSERT_TRUE(meetings.run());
   for (preconnect::Rank rank = 1; rank < kSize; ++rank) {
@@ -360,7 +377,7 @@ TEST(Meeting, NobodyWaitsForEver) {
 }
 
 TEST(Meeting, WhoCannotBeReachedIsMissingWithTheReason) {
-  World world(2, true);
+  World world(2);
   Meetings meetings(world, 3, 2);  // There is no third process.
   ASSERT_TRUE(meetings.run());
   for (const preconnect::Rank rank : {0U, 1U}) {
@@ -371,7 +388,7 @@ TEST(Meeting, WhoCannotBeReachedIsMissingWithTheReason) {
 }
 
 TEST(Engine, OpensNothingBeforeTheFirstSend) {
-  World world(2, true);
+  World world(2);
   Request receive;
   std::vector<std::byte> memory(8);
   world[1].receive({2, kAnySource, kAnyTag}, DataView::bytes_at(memory.data(), 8), receive);
@@ -381,7 +398,7 @@ TEST(Engine, OpensNothingBeforeTheFirstSend) {
 }
 
 TEST(Engine, TooLongMessagesAreTruncatedAndTrafficGoesOn) {
-  World world(2, true);
+  World world(2);
   for (const std::size_t length : {std::size_t{20}, std::size_t{700}, std::size_t{4000}}) {
     std::vector<std::byte> out(length, std::byte{5});
     std::vector<std::byte> in(10);
@@ -399,7 +416,7 @@ TEST(Engine, TooLongMessagesAreTruncatedAndTrafficGoesOn) {
 }
 
 TEST(Engine, AnUnknownPeerIsAnOutcomeWithAReason) {
-  World world(1, true);
+  World world(1);
   Request send;
   Peer& nobody = world.peer(0, 99);
   world[0].send(nobody, {2, 0, 1}, DataView::bytes_at(nullptr, 0), SendMode::kStandard, send);
@@ -409,7 +426,7 @@ TEST(Engine, AnUnknownPeerIsAnOutcomeWithAReason) {
 }
 
 TEST(Engine, CancelledReceivesDoNotTakeMessages) {
-  World world(2, true);
+  World world(2);
   std::byte in{};
   const std::byte out{3};
   Request first, second, send;
@@ -440,7 +457,7 @@ TEST(Engine, ForgedMessagesAreDropped) {
     Post send(Link&, std::span<const std::byte>, std::span<const std::byte>) override {
       return Post::kDone;
     }
-    Post get(Link&, std::byte*, RemoteSpan, std::size_t, std::uint32_t) override {
+    Post get(Link&, const DataView&, RemoteSpan, std::size_t, std::uint32_t) override {
       return Post::kDone;
     }
     int poll(FabricSink& sink) override {
@@ -495,7 +512,7 @@ TEST(Engine, ForgedMessagesAreDropped) {
 // Many tasks, each with a round trip in every step, beside a program that only progresses: what
 // they keep on their stacks stays, and one that never gets an answer is dropped.
 TEST(EngineTasks, GoOnWhereTheyWaited) {
-  World world(2, true);
+  World world(2);
   const int tasks = 50;
   const int rounds = 20;
   int over = 0;

@@ -390,6 +390,39 @@ TEST(Layout, CopyBetweenDifferentLayoutsKeepsTheSequence) {
   }
 }
 
+TEST(Layout, SegmentsAreTheDataInOrderFromAnyPosition) {
+  Random random(12);
+  Forest forest(random);
+  for (int round = 0; round < 600; ++round) {
+    const Model model = forest.tree(random.between(0, 4));
+    if (model.bytes.empty()) continue;
+    const std::size_t count = random.below(4) + 1;
+    const std::ptrdiff_t extent = random.between(-300, 300);
+    const Layout layout(model.plain, 0, extent);
+    const auto offsets = expand(model, count, extent);
+    std::byte* const origin = nullptr;  // Nothing is touched.
+    const DataView view = DataView::of(origin, layout, count);
+    const auto [low, high] = std::ranges::minmax(offsets);
+    const std::span<std::byte> all = reach(view);
+    ASSERT_EQ(all.data(), displaced(origin, low));
+    ASSERT_EQ(all.size(), static_cast<std::size_t>(high - low + 1));
+    const std::size_t position = random.below(offsets.size());
+    const std::size_t size = random.below(offsets.size() - position + 1);
+    const std::size_t most = random.below(20) + 1;
+    std::vector<Segment> found(most);
+    found.resize(segments(view, position, size, found));
+    std::size_t i = position;
+    for (const Segment& segment : found) {
+      ASSERT_GT(segment.size_bytes, 0U);
+      for (std::size_t k = 0; k < segment.size_bytes; ++k, ++i) {
+        ASSERT_EQ(displaced(segment.at, static_cast<std::ptrdiff_t>(k)),
+                  displaced(origin, offsets[i]));
+      }
+    }
+    ASSERT_TRUE(i == position + size || (i < position + size && found.size() == most));
+  }
+}
+
 TEST(Layout, RegularDataStaysSmallHoweverMuchItIs) {
   ShapeBuilder builder;
   constexpr std::size_t kMany = std::size_t{1} << 40;

@@ -128,6 +128,16 @@ class Conformance : public ::testing::TestWithParam<Setup> {
     if (!GetParam().to_itself) b_.fabric->poll(b_.sink);
   }
 
+  // So much is known of the peer when large messages travel.
+  void say_a_word() {
+    bool is_sent = false;
+    wait_until([&] {
+      is_sent = is_sent || a_.fabric->send(*link_, {}, {}) == Post::kDone;
+      return !target().sink.messages.empty();
+    });
+    target().sink.messages.clear();
+  }
+
   // Polls until it holds, or for longer than anything here may take.
   void wait_until(const std::function<bool()>& condition) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
@@ -217,6 +227,7 @@ TEST_P(Conformance, LentMessagesKeepTheirOrderAndComeBackOnce) {
 }
 
 TEST_P(Conformance, GetCopiesExactlyWhatWasAskedFor) {
+  say_a_word();
   if (!link_->can_get()) GTEST_SKIP() << "this link cannot get";
   Random random(12);
   for (const std::size_t size : {1UL, 4096UL, 100000UL, 131072UL, 400001UL, 5000000UL}) {
@@ -227,7 +238,7 @@ TEST_P(Conformance, GetCopiesExactlyWhatWasAskedFor) {
     void* const exposure = target().fabric->expose(std::span(source).subspan(1, size), key);
     ASSERT_NE(exposure, nullptr);
     const Post posted =
-        a_.fabric->get(*link_, target_memory.data() + 1,
+        a_.fabric->get(*link_, DataView::bytes_at(target_memory.data() + 1, size),
                        {reinterpret_cast<std::uint64_t>(source.data() + 1), key}, size, 77);
     if (posted == Post::kPending) {
       wait_until([&] { return !a_.sink.completed.empty(); });
@@ -241,6 +252,48 @@ TEST_P(Conformance, GetCopiesExactlyWhatWasAskedFor) {
     EXPECT_EQ(target_memory.front(), std::byte{0x5a});
     EXPECT_EQ(target_memory.back(), std::byte{0x5a});
     EXPECT_TRUE(std::equal(source.begin() + 1, source.end() - 1, target_memory.begin() + 1));
+  }
+}
+
+TEST_P(Conformance, PutIsThereWhenItsMessageIs) {
+  say_a_word();
+  if (!link_->can_put()) GTEST_SKIP() << "this link cannot put";
+  Random random(14);
+  std::uint32_t op = 100;
+  for (const std::size_t size : {1UL, 4096UL, 100000UL, 400001UL, 5000000UL}) {
+    // The source has gaps, which the fabric may refuse, or has none.
+    for (const bool gaps : {false, true}) {
+      const Layout layout = gaps ? Layout({{0, 6000}}, 0, 7000) : Layout::dense(1);
+      std::vector<std::byte> source(size * 2 + 14000);
+      for (std::byte& byte : source) byte = static_cast<std::byte>(random.below(256));
+      const DataView view =
+          DataView::of(source.data() + 1, layout, (size + layout.size() - 1) / layout.size());
+      std::vector<std::byte> expected(size);
+      pack(view, 0, expected);
+      std::vector<std::byte> memory(size + 2, std::byte{0x5a});
+      std::uint64_t key = 0;
+      void* const exposure = target().fabric->expose(std::span(memory).subspan(1, size), key);
+      ASSERT_NE(exposure, nullptr);
+      const auto head = std::as_bytes(std::span(&op, 1));
+      const Post posted = a_.fabric->put(
+          *link_, head, view, {reinterpret_cast<std::uint64_t>(memory.data() + 1), key}, size, op);
+      ASSERT_TRUE(posted == Post::kPending || (gaps && posted == Post::kNoCredit));
+      if (posted == Post::kPending) {
+        wait_until([&] { return !target().sink.messages.empty(); });
+        ASSERT_EQ(target().sink.messages.size(), 1U);
+        EXPECT_TRUE(std::ranges::equal(target().sink.messages[0].head, head));
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), memory.begin() + 1));
+        EXPECT_EQ(memory.front(), std::byte{0x5a});
+        EXPECT_EQ(memory.back(), std::byte{0x5a});
+        wait_until([&] { return !a_.sink.completed.empty(); });
+        ASSERT_EQ(a_.sink.completed.size(), 1U);
+        EXPECT_EQ(a_.sink.completed[0], (std::pair<std::uint32_t, bool>(op, true)));
+        a_.sink.completed.clear();
+        target().sink.messages.clear();
+      }
+      target().fabric->conceal(exposure);
+      ++op;
+    }
   }
 }
 

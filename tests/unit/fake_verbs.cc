@@ -30,7 +30,7 @@ struct FakeSrq : ibv_srq {
 struct FakeQp : ibv_qp {
   std::deque<Receive> receives;
   std::uint32_t dest = 0;
-  std::uint32_t limit = 0;
+  int segments_max = 0;
 };
 struct FakeAh : ibv_ah {};
 
@@ -50,8 +50,9 @@ int address_handles = 0;
 std::uint8_t address_level = 0;
 std::uint8_t queue_pair_level = 0;
 std::minstd_rand random_bits(7);
-ibv_device device;
-ibv_device* devices[] = {&device, nullptr};
+ibv_device both[2];
+ibv_device* devices[] = {&both[0], &both[1], nullptr};
+std::uint64_t moved_bytes[2] = {};
 
 bool fails(const char* call) {
   const Lock lock(mutex);
@@ -72,9 +73,12 @@ void complete(ibv_cq* queue, const ibv_wc& done) {
   cq.armed = false;
 }
 
-bool permitted(std::uint32_t key, std::uint64_t address, std::size_t size) {
+int device_of(const ibv_qp& qp) { return qp.context->device == &both[0] ? 0 : 1; }
+
+// A key is good for queue pairs of the protection domain that it was made in.
+bool permitted(const ibv_qp& qp, std::uint32_t key, std::uint64_t address, std::size_t size) {
   const auto found = regions.find(key);
-  if (found == regions.end()) return false;
+  if (found == regions.end() || found->second->pd != qp.pd) return false;
   const auto begin = reinterpret_cast<std::uint64_t>(found->second->addr);
   return begin <= address && address + size <= begin + found->second->length;
 }
@@ -104,15 +108,43 @@ void finish(FakeQp& qp, const ibv_send_wr& request, ibv_wc_status status) {
   complete(qp.send_cq, done);
 }
 
+// Between memory of this side, in pieces, and of the other.
+ibv_wc_status transfer(const FakeQp& to, const ibv_send_wr& request) {
+  std::uint64_t remote = request.wr.rdma.remote_addr;
+  for (int i = 0; i < request.num_sge; ++i) {
+    const ibv_sge& piece = request.sg_list[i];
+    if (!permitted(to, request.wr.rdma.rkey, remote, piece.length)) return IBV_WC_REM_ACCESS_ERR;
+    moved_bytes[device_of(to)] += piece.length;
+    auto* const here = reinterpret_cast<std::byte*>(piece.addr);
+    auto* const there = reinterpret_cast<std::byte*>(remote);
+    if (request.opcode == IBV_WR_RDMA_READ) {
+      std::memcpy(here, there, piece.length);
+    } else if (piece.length == sizeof(std::uint64_t) && remote % sizeof(std::uint64_t) == 0) {
+      std::uint64_t word = 0;  // As a device does, not torn.
+      std::memcpy(&word, here, sizeof word);
+      __atomic_store_n(reinterpret_cast<std::uint64_t*>(there), word, __ATOMIC_RELEASE);
+    } else {
+      std::memcpy(there, here, piece.length);
+    }
+    remote += piece.length;
+  }
+  return IBV_WC_SUCCESS;
+}
+
 ibv_wc_status deliver(FakeQp& qp, const ibv_send_wr& request) {
   const ibv_sge& piece = *request.sg_list;
   const auto* const from = reinterpret_cast<const std::byte*>(piece.addr);
-  if ((request.send_flags & IBV_SEND_INLINE) == 0 &&
-      !permitted(piece.lkey, piece.addr, piece.length)) {
-    return IBV_WC_LOC_PROT_ERR;
+  for (int i = 0; i < request.num_sge; ++i) {
+    const ibv_sge& one = request.sg_list[i];
+    if ((request.send_flags & IBV_SEND_INLINE) == 0 &&
+        !permitted(qp, one.lkey, one.addr, one.length)) {
+      return IBV_WC_LOC_PROT_ERR;
+    }
   }
+  if (request.num_sge > qp.segments_max) ++rules_broken;
   const bool datagram = qp.qp_type == IBV_QPT_UD;
-  if (network_down) return datagram ? IBV_WC_LOC_QP_OP_ERR : IBV_WC_RETRY_EXC_ERR;
+  const bool is_down = network_down || (faults.second_device_down && device_of(qp) == 1);
+  if (is_down) return datagram ? IBV_WC_LOC_QP_OP_ERR : IBV_WC_RETRY_EXC_ERR;
   const auto found = qps.find(datagram ? request.wr.ud.remote_qpn : qp.dest);
   FakeQp* const to = found == qps.end() ? nullptr : found->second;
   const bool listens = to != nullptr && to->qp_type == qp.qp_type &&
@@ -129,19 +161,7 @@ ibv_wc_status deliver(FakeQp& qp, const ibv_send_wr& request) {
     return IBV_WC_SUCCESS;
   }
   if (request.opcode == IBV_WR_RDMA_READ || request.opcode == IBV_WR_RDMA_WRITE) {
-    const std::uint64_t remote = request.wr.rdma.remote_addr;
-    if (!permitted(request.wr.rdma.rkey, remote, piece.length)) return IBV_WC_REM_ACCESS_ERR;
-    auto* const there = reinterpret_cast<std::byte*>(remote);
-    if (request.opcode == IBV_WR_RDMA_READ) {
-      std::memcpy(reinterpret_cast<std::byte*>(piece.addr), there, piece.length);
-    } else if (piece.length == sizeof(std::uint64_t)) {
-      std::uint64_t word = 0;  // As a device does, not torn.
-      std::memcpy(&word, from, sizeof word);
-      __atomic_store_n(reinterpret_cast<std::uint64_t*>(there), word, __ATOMIC_RELEASE);
-    } else {
-      std::memcpy(there, from, piece.length);
-    }
-    return IBV_WC_SUCCESS;
+    return transfer(*to, request);
   }
   auto& receives = datagram ? to->receives : static_cast<FakeSrq*>(to->srq)->receives;
   if (receives.empty()) {
@@ -231,10 +251,11 @@ int gone(void* object) {
   return 0;
 }
 
-ibv_context* open_device(ibv_device*) {
+ibv_context* open_device(ibv_device* device) {
   const Lock lock(mutex);
   auto* const context = made<ibv_context>("open_device");
   if (context == nullptr) return nullptr;
+  context->device = device;
   context->ops.post_send = post_send;
   context->ops.post_recv = post_recv;
   context->ops.post_srq_recv = post_srq_recv;
@@ -268,7 +289,8 @@ int query_device(ibv_context*, ibv_device_attr* attributes) {
   attributes->vendor_id = faults.false_reads > 0 ? 0xffffff : 0;
   attributes->device_cap_flags = IBV_DEVICE_SRQ_RESIZE;
   attributes->max_srq_wr = 4096;
-  attributes->max_qp_rd_atom = attributes->max_qp_init_rd_atom = 16;
+  attributes->max_qp_rd_atom = attributes->max_qp_init_rd_atom = faults.no_reads ? 0 : 16;
+  attributes->max_sge = attributes->max_sge_rd = faults.segments_max;
   return 0;
 }
 
@@ -354,11 +376,13 @@ ibv_qp* create_qp(ibv_pd* pd, ibv_qp_init_attr* make) {
   auto* const qp = made<FakeQp>("create_qp");
   if (qp == nullptr) return nullptr;
   qp->context = pd->context;
+  qp->pd = pd;
   qp->send_cq = make->send_cq;
   qp->recv_cq = make->recv_cq;
   qp->srq = make->srq;
   qp->qp_type = make->qp_type;
   qp->qp_num = next_number++;
+  qp->segments_max = static_cast<int>(make->cap.max_send_sge);
   qps[qp->qp_num] = qp;
   return qp;
 }
@@ -384,11 +408,11 @@ verbs::IbvTable make_table() {
   verbs::IbvTable table{};
   table.fork_init = [] { return 0; };
   table.get_device_list = [](int* count) {
-    *count = 1;
+    *count = 2;
     return fails("get_device_list") ? nullptr : devices;
   };
   table.free_device_list = [](ibv_device**) {};
-  table.get_device_name = [](ibv_device*) { return "fake0"; };
+  table.get_device_name = [](ibv_device* device) { return device == &both[0] ? "fake0" : "fake1"; };
   table.open_device = open_device;
   table.close_device = close_device;
   table.query_device = query_device;
@@ -469,6 +493,11 @@ void set_network_down(bool down) {
 bool fault_happened() {
   const Lock lock(mutex);
   return happened;
+}
+
+std::uint64_t bytes_moved(int device) {
+  const Lock lock(mutex);
+  return moved_bytes[device];
 }
 
 int broken_rules() {

@@ -10,15 +10,15 @@ using test::Process;
 using test::Random;
 using test::wait_for;
 
-class VerbsCmTest : public test::VerbsFabricTest {
+class VerbsCmTest : public test::VerbsTest {
  protected:
   void SetUp() override {
-    VerbsFabricTest::SetUp();
+    VerbsTest::SetUp();
     test::set_listeners_deaf(false);
     test::set_service_level(0);
   }
   void TearDown() override {
-    VerbsFabricTest::TearDown();
+    VerbsTest::TearDown();
     EXPECT_EQ(test::cm_ids_alive(), 0) << "an identifier was not destroyed";
   }
 };

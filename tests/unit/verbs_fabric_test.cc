@@ -6,14 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
-#include <map>
 #include <memory>
 #include <vector>
 
+#include "tests/unit/fake_verbs.h"
+#include "tests/unit/seed.h"
 #include "tests/unit/verbs_process.h"
+#include "verbs/fabric.h"
 
 namespace tern {
 namespace {
@@ -21,9 +22,9 @@ namespace {
 using test::options_with;
 using test::Process;
 using test::Random;
-using test::VerbsFabricTest;
 using test::wait_for;
-using verbs::VerbsFabric;
+
+using VerbsFabricTest = test::VerbsTest;
 
 TEST_F(VerbsFabricTest, NothingIsMadeBeforeTheFirstMessage) {
   Process a(0), b(1);
@@ -99,9 +100,9 @@ void exchange_over_broken_queue_pairs(const verbs::IbvTable& table, std::uint32_
           }
           if (random.one_in(50) && a.contacts[1].link != nullptr && op == a.completed.size()) {
             std::fill(target.begin(), target.end(), std::byte{0});
-            EXPECT_EQ(a.fabric->get(*a.contacts[1].link, target.data(),
-                                    {reinterpret_cast<std::uint64_t>(source.data()), key},
-                                    target.size(), op),
+            EXPECT_EQ(a.fabric->get(
+                          *a.contacts[1].link, DataView::bytes_at(target.data(), target.size()),
+                          {reinterpret_cast<std::uint64_t>(source.data()), key}, target.size(), op),
                       Post::kPending);
             ++op;
           }
@@ -158,10 +159,12 @@ TEST_F(VerbsFabricTest, AReadThatTheDeviceWronglyReportsAsDoneIsRepeated) {
     const std::size_t sizes[] = {1 + random.below(random.one_in(4) ? 3000000 : 70000),
                                  1 + random.below(70000)};
     const auto from = reinterpret_cast<std::uint64_t>(source.data());
-    ASSERT_EQ(a.fabric->get(*link, target.data(), {from, key}, sizes[0], op), Post::kPending);
-    ASSERT_EQ(
-        a.fabric->get(*link, target.data() + sizes[0], {from + sizes[0], key}, sizes[1], op + 1),
-        Post::kPending);
+    ASSERT_EQ(a.fabric->get(*link, DataView::bytes_at(target.data(), sizes[0]), {from, key},
+                            sizes[0], op),
+              Post::kPending);
+    ASSERT_EQ(a.fabric->get(*link, DataView::bytes_at(target.data() + sizes[0], sizes[1]),
+                            {from + sizes[0], key}, sizes[1], op + 1),
+              Post::kPending);
     ASSERT_TRUE(wait_for([&] { return a.completed.size() == op + 2; }, {&a, &b}));
     ASSERT_TRUE(a.completed[op] && a.completed[op + 1]) << a.why_down;
     const auto size = static_cast<std::ptrdiff_t>(sizes[0] + sizes[1]);
@@ -200,7 +203,7 @@ class ExposedMemory {
     std::vector<std::byte> target(kBytes);
     const std::size_t before = a.completed.size();
     const auto op = static_cast<std::uint32_t>(before);
-    EXPECT_EQ(a.fabric->get(*a.contacts[1].link, target.data(),
+    EXPECT_EQ(a.fabric->get(*a.contacts[1].link, DataView::bytes_at(target.data(), kBytes),
                             {reinterpret_cast<std::uint64_t>(memory_), key}, kBytes, op),
               Post::kPending);
     EXPECT_TRUE(wait_for([&] { return a.completed.size() > before; }, {&a, &b}));

@@ -1,9 +1,10 @@
-// tests/unit/verbs_process.h - processes over the verbs fabric on devices made of memory, and what
-// tests of it have in common. Threading: the test's.
+// tests/unit/verbs_process.h - a process of the verbs fabric's tests: a fabric, and in the engine's
+// place a sink that checks what arrives.
+//
+// Threading: the thread of the test. Failure: expectations of GoogleTest.
 #pragma once
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -74,6 +75,11 @@ struct Process final : FabricSink {
       if (&contact.peer == &peer) from = &contact;
     }
     ASSERT_NE(from, nullptr);
+    if (head.size() == sizeof(std::uint64_t)) {
+      std::uint64_t notice = 0;
+      std::memcpy(&notice, head.data(), sizeof notice);
+      return on_notice(notice);
+    }
     std::uint32_t number = 0;
     ASSERT_EQ(head.size(), sizeof number);
     std::memcpy(&number, head.data(), sizeof number);
@@ -101,7 +107,8 @@ struct Process final : FabricSink {
   std::map<std::uint64_t, Contact> contacts;
   std::map<std::uint32_t, bool> completed;
   std::string why_down;
-  std::unique_ptr<VerbsFabric> fabric;  // Last: it goes first.
+  std::function<void(std::uint64_t)> on_notice;  // Messages with a head of 8 bytes.
+  std::unique_ptr<VerbsFabric> fabric;           // Last: it goes first.
 };
 
 inline verbs::VerbsOptions options_with(bool thread) {
@@ -121,7 +128,8 @@ inline bool wait_for(const std::function<bool()>& condition,
   return true;
 }
 
-class VerbsFabricTest : public ::testing::Test {
+// With devices made of memory that work, unless a test says otherwise, and nothing left behind.
+class VerbsTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_faults({});
