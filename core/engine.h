@@ -97,7 +97,7 @@ class Engine final : private FabricSink {
   bool cancel_send(Request& request);
 
   // The earliest message that matches and is not yet received, or nullptr. Does not progress.
-  const UnexpectedMessage* probe(const Envelope& pattern) const;
+  const UnexpectedMessage* probe(const Envelope& pattern);
   // The same, and from now on no other receive can match it (MPI_Mprobe).
   UnexpectedMessage* take(const Envelope& pattern);
   // Receives a message obtained by take().

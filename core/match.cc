@@ -1,6 +1,10 @@
 // core/match.cc - the less frequent half of matching; see match.h.
 #include "core/match.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 namespace tern {
 
 void PostedQueue::count_wild(const Request& request, int change) {
@@ -25,22 +29,38 @@ Request* PostedQueue::match_wild(const Envelope& message) {
 }
 
 void UnexpectedQueue::add(UnexpectedMessage& message) {
+  message.order = ++order_;
   exact_.append(message);
-  any_tag_.append(message);
-  any_source_.append(message);
-  anything_.append(message);
+  for_wild([&message](auto& table) { table.append(message); });
 }
 
 void UnexpectedQueue::remove(UnexpectedMessage& message) {
   exact_.remove(message);
-  any_tag_.remove(message);
-  any_source_.remove(message);
-  anything_.remove(message);
+  for_wild([&message](auto& table) { table.remove(message); });
 }
 
-UnexpectedMessage* UnexpectedQueue::find(const Envelope& pattern) const {
+// The table gets what is there, in the order of arrival.
+void UnexpectedQueue::begin_to_use(std::size_t kind) {
+  std::vector<UnexpectedMessage*> waiting;
+  exact_.find_if([&waiting](UnexpectedMessage& message) {
+    waiting.push_back(&message);
+    return false;
+  });
+  std::ranges::sort(waiting, {}, &UnexpectedMessage::order);
+  const std::array<bool, 4> used = std::exchange(used_, {});
+  used_[kind] = true;
+  for_wild([&waiting](auto& table) {
+    for (UnexpectedMessage* const message : waiting) table.append(*message);
+  });
+  used_ = used;
+  used_[kind] = true;
+}
+
+UnexpectedMessage* UnexpectedQueue::find(const Envelope& pattern) {
+  const std::size_t kind = PostedQueue::kind_of(pattern);
+  if (kind != PostedQueue::kExact && !used_[kind]) begin_to_use(kind);
   if (size() == 0) return nullptr;
-  switch (PostedQueue::kind_of(pattern)) {
+  switch (kind) {
     case PostedQueue::kExact:
       return exact_.find(pattern);
     case PostedQueue::kAnyTagOnly:

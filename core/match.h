@@ -29,6 +29,7 @@ struct UnexpectedMessage {
   std::uint32_t sender_op = 0;
   std::uint64_t address = 0;  // Rendezvous: where the data lies at the sender.
   std::uint64_t key = 0;
+  std::uint64_t order = 0;     // Of arrival.
   Request* claimed = nullptr;  // A receive that waits for the rest of the body.
   bool taken = false;          // By MPI_Mprobe: out of the queue, owned by its caller.
 
@@ -115,12 +116,14 @@ class PostedQueue {
   std::uint64_t order_ = 0;
 };
 
+// A kind of pattern is looked after from its first use on: programs without wildcards pay nothing
+// for them, and most programs with some use one kind.
 class UnexpectedQueue {
  public:
   void add(UnexpectedMessage& message);
   void remove(UnexpectedMessage& message);
   // The earliest arrived message that matches, left in the queue; nullptr if there is none.
-  UnexpectedMessage* find(const Envelope& pattern) const;
+  UnexpectedMessage* find(const Envelope& pattern);
   std::size_t size() const { return exact_.size(); }
 
  private:
@@ -136,6 +139,17 @@ class UnexpectedQueue {
     }
   };
 
+  // Visits the tables of wildcards that are in use.
+  template <class Visit>
+  void for_wild(Visit visit) {
+    if (used_[PostedQueue::kAnyTagOnly]) visit(any_tag_);
+    if (used_[PostedQueue::kAnySourceOnly]) visit(any_source_);
+    if (used_[PostedQueue::kAnything]) visit(anything_);
+  }
+  [[gnu::cold]] void begin_to_use(std::size_t kind);
+
+  std::array<bool, 4> used_{};
+  std::uint64_t order_ = 0;
   MatchHash<UnexpectedMessage, Traits<0>> exact_;
   MatchHash<UnexpectedMessage, Traits<1>> any_tag_;
   MatchHash<UnexpectedMessage, Traits<2>> any_source_;

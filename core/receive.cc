@@ -144,7 +144,7 @@ bool Engine::cancel_receive(Request& request) {
   return true;
 }
 
-const UnexpectedMessage* Engine::probe(const Envelope& pattern) const {
+const UnexpectedMessage* Engine::probe(const Envelope& pattern) {
   return unexpected_.find(pattern);
 }
 

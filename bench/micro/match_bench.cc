@@ -62,6 +62,19 @@ void BM_UnexpectedAddAndFind(benchmark::State& state) {
 }
 BENCHMARK(BM_UnexpectedAddAndFind)->Arg(0)->Arg(1000)->Arg(100000);
 
+// The same in a program without wildcards.
+void BM_UnexpectedExact(benchmark::State& state) {
+  UnexpectedQueue queue;
+  UnexpectedMessage message;
+  message.envelope = {2, 1, 0};
+  for (auto _ : state) {
+    queue.add(message);
+    UnexpectedMessage* const found = queue.find({2, 1, 0});
+    queue.remove(*found);
+  }
+}
+BENCHMARK(BM_UnexpectedExact);
+
 }  // namespace
 }  // namespace tern
 
