@@ -101,8 +101,9 @@ inline Datatype* datatype_of(MPI_Datatype handle) {
   if (from == nullptr || type == nullptr || !type->supported() ||
       static_cast<std::uint64_t>(count) > kMostReceived ||
       (static_cast<unsigned>(source) >= static_cast<unsigned>(from->remote_size()) &&
-       source != MPI_ANY_SOURCE) ||
-      (static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) && tag != MPI_ANY_TAG) ||
+       (source != MPI_ANY_SOURCE || from->no_any_source)) ||
+      (static_cast<unsigned>(tag) > static_cast<unsigned>(kTagUb) &&
+       (tag != MPI_ANY_TAG || from->no_any_tag)) ||
       is_special_buffer(buf)) {
     return false;
   }

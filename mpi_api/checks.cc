@@ -85,6 +85,11 @@ int refuse_array(MPI_Count length, const char* argument) {
               length, length == 1 ? "" : "s");
 }
 
+// Wildcards that a hint rules out.
+constexpr char kPromised[] =
+    "{} is {}, but the communicator's hint {} promises that no receive and no probe uses it; take "
+    "the promise back with MPI_Comm_set_info";
+
 int refuse_negative(int error_class, MPI_Count number, const char* argument) {
   return fail(error_class, "{} is {}; it must not be negative", argument, number);
 }
@@ -95,6 +100,9 @@ int refuse_dest(int dest, const Comm& comm, const char* argument) {
 }
 
 int refuse_source(int source, const Comm& comm, const char* argument) {
+  if (source == MPI_ANY_SOURCE) {
+    return fail(MPI_ERR_RANK, kPromised, argument, "MPI_ANY_SOURCE", "mpi_assert_no_any_source");
+  }
   return fail(MPI_ERR_RANK, "{} is {}{}; {}, and MPI_ANY_SOURCE and MPI_PROC_NULL are allowed too",
               argument, source, rank_hint(source), ranks_of(comm));
 }
@@ -111,6 +119,9 @@ int refuse_root(int root, const Comm& comm, const char* argument) {
 }
 
 int refuse_tag(int tag, bool receive, const char* argument) {
+  if (receive && tag == MPI_ANY_TAG) {
+    return fail(MPI_ERR_TAG, kPromised, argument, "MPI_ANY_TAG", "mpi_assert_no_any_tag");
+  }
   const char* hint = tag == MPI_ANY_TAG ? " (MPI_ANY_TAG, which is for receives)" : "";
   return fail(MPI_ERR_TAG, "{} is {}{}; tags go from 0 to {} (MPI_TAG_UB){}", argument, tag, hint,
               kTagUb, receive ? ", or MPI_ANY_TAG" : "");

@@ -71,7 +71,7 @@ inline int check_dest(int dest, const Comm& comm, const char* argument) {
 
 inline int check_source(int source, const Comm& comm, const char* argument) {
   const bool good = static_cast<unsigned>(source) < static_cast<unsigned>(comm.remote_size()) ||
-                    source == MPI_ANY_SOURCE || source == MPI_PROC_NULL;
+                    (source == MPI_ANY_SOURCE && !comm.no_any_source) || source == MPI_PROC_NULL;
   return good ? MPI_SUCCESS : refuse_source(source, comm, argument);
 }
 
@@ -80,9 +80,9 @@ inline int check_send_tag(int tag, const char* argument) {
   return good ? MPI_SUCCESS : refuse_tag(tag, false, argument);
 }
 
-inline int check_recv_tag(int tag, const char* argument) {
-  const bool good =
-      static_cast<unsigned>(tag) <= static_cast<unsigned>(kTagUb) || tag == MPI_ANY_TAG;
+inline int check_recv_tag(int tag, const Comm& comm, const char* argument) {
+  const bool good = static_cast<unsigned>(tag) <= static_cast<unsigned>(kTagUb) ||
+                    (tag == MPI_ANY_TAG && !comm.no_any_tag);
   return good ? MPI_SUCCESS : refuse_tag(tag, true, argument);
 }
 

@@ -97,6 +97,9 @@ class Comm final : public Object {
   std::string name;
   std::shared_ptr<const Topology> topology;  // nullptr: none.
   Info* info = nullptr;  // Hints in force; one reference is ours; nullptr: none.
+  // Of them: no receive and no probe has these wildcards.
+  bool no_any_source = false;
+  bool no_any_tag = false;
   std::unique_ptr<BsendBuffer, void (*)(BsendBuffer*)> buffer;  // MPI_Comm_attach_buffer
   // Memory for blocking collectives; nullptr: none so far, or, when `collectives_until_shared` is
   // 0, never.

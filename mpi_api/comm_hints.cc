@@ -7,11 +7,15 @@
 namespace tern::mpi {
 namespace {
 
-// Promises of the program about its receives. They allow shortcuts and change no result: whoever
-// breaks one is not told. All are "false" unless set.
-constexpr std::array<std::string_view, 4> kAssertions = {
-    "mpi_assert_no_any_tag", "mpi_assert_no_any_source", "mpi_assert_exact_length",
-    "mpi_assert_allow_overtaking"};
+// Promises of the program. All are "false" unless set. Who breaks one of the first two is told; the
+// others would allow shortcuts that gain nothing here: lengths are compared in passing, messages
+// wait only while their receiver takes none at all, and persistent collectives have numbers of
+// their own.
+constexpr std::string_view kNoAnyTag = "mpi_assert_no_any_tag";
+constexpr std::string_view kNoAnySource = "mpi_assert_no_any_source";
+constexpr std::array<std::string_view, 5> kAssertions = {
+    kNoAnyTag, kNoAnySource, "mpi_assert_exact_length", "mpi_assert_allow_overtaking",
+    "mpi_assert_strict_start_ordering"};
 
 bool understood(const Info::Entry& hint) {
   const bool known = std::ranges::find(kAssertions, hint.key) != kAssertions.end();
@@ -28,7 +32,10 @@ void set_hint(Comm& comm, std::string_view key, std::string_view value) {
 void take_hints(Comm& comm, const Info* offered) {
   if (offered == nullptr) return;
   for (const Info::Entry& hint : offered->entries()) {
-    if (understood(hint)) set_hint(comm, hint.key, hint.value);
+    if (!understood(hint)) continue;
+    set_hint(comm, hint.key, hint.value);
+    if (hint.key == kNoAnyTag) comm.no_any_tag = hint.value == "true";
+    if (hint.key == kNoAnySource) comm.no_any_source = hint.value == "true";
   }
 }
 

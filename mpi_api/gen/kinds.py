@@ -110,7 +110,7 @@ number("source", "rank of the sender, MPI_ANY_SOURCE or MPI_PROC_NULL",
        'check_source({n}, *{comm}, "{n}")')
 number("send_tag", "tag of a message that is sent", 'check_send_tag({n}, "{n}")')
 number("recv_tag", "tag of a message that is awaited, or MPI_ANY_TAG",
-       'check_recv_tag({n}, "{n}")')
+       'check_recv_tag({n}, *{comm}, "{n}")')
 number("root", "root of a collective; MPI_ROOT and MPI_PROC_NULL on an intercommunicator",
        'check_root({n}, *{comm}, "{n}")')
 number("rank", "a rank whose range the implementation checks")
