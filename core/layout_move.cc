@@ -33,6 +33,11 @@ class Mover {
  public:
   explicit Mover(std::byte* stream) : stream_(stream) {}
 
+  // All bytes of `count` children: what most messages are, without a division.
+  void whole(const Shape& child, std::byte* origin, std::size_t count, std::ptrdiff_t stride) {
+    all_repeated(child, origin, count, stride);
+  }
+
   // The bytes [begin, end) of `count` children.
   void repeated(const Shape& child, std::byte* origin, std::ptrdiff_t stride, std::size_t begin,
                 std::size_t end) {
@@ -350,14 +355,18 @@ class Mover {
 template <bool kPacks>
 void move_range(const DataView& view, std::size_t position, std::byte* stream, std::size_t size) {
   if (size == 0) return;
-  CHECK(position + size <= view.bytes());
+  const std::size_t bytes = view.bytes();
+  CHECK(position + size <= bytes);
   if (std::byte* const run = view.run()) {
     std::memcpy(kPacks ? stream : run + position, kPacks ? run + position : stream, size);
     return;
   }
   const Placed& data = view.layout->data();
-  Mover<kPacks>(stream).repeated(*data.shape, displaced(view.base, data.offset),
-                                 view.layout->extent(), position, position + size);
+  Mover<kPacks> mover(stream);
+  std::byte* const origin = displaced(view.base, data.offset);
+  const std::ptrdiff_t extent = view.layout->extent();
+  if (size == bytes) return mover.whole(*data.shape, origin, view.count, extent);
+  mover.repeated(*data.shape, origin, extent, position, position + size);
 }
 
 }  // namespace
