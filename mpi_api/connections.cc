@@ -125,6 +125,11 @@ bool Connections::knows_job(std::uint64_t job) const {
 }
 
 bool Connections::in_vain(const Comm& comm, int source) const {
+  const Group& addressed = comm.is_inter() ? *comm.remote_group() : comm.group();
+  for (const Peer* const lost : lost_members_) {
+    const int rank = addressed.find(lost->id);
+    if (rank >= 0 && (source == rank || source == kAnySource)) return true;
+  }
   if (gone_count_ == 0) return false;
   bool vain = false;
   for_each_foreign(comm, [&](const ProcessId& id, int rank) {

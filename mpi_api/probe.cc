@@ -28,7 +28,7 @@ int make_message(UnexpectedMessage& taken, Comm& comm, Message** message, MPI_St
                              : fail(MPI_ERR_NO_MEM, "no memory is left for a message");
 }
 
-// A process of another job that was connected has ended.
+// A process of comm has ended, or cannot be reached.
 int nobody_is_left(int source) {
   if (source == MPI_ANY_SOURCE) {
     return fail(MPI_ERR_PROC_ABORTED, "no message is there, and a process of comm has ended");

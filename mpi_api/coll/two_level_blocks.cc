@@ -51,6 +51,7 @@ struct RootRuns {
 
 void gather(Schedule& s, const DataView* own, const Blocks& all, int root) {
   const Levels levels(s, root);
+  if (s.out_of_memory()) return;  // The root may not lead its host then, and has no block.
   const HostMap& hosts = levels.map();
   if (!levels.leads()) {
     s.send(levels.leader(), 0, *own);
@@ -86,6 +87,7 @@ void gather(Schedule& s, const DataView* own, const Blocks& all, int root) {
 
 void scatter(Schedule& s, const Blocks& all, const DataView* own, int root) {
   const Levels levels(s, root);
+  if (s.out_of_memory()) return;  // The root may not lead its host then, and has no block.
   const HostMap& hosts = levels.map();
   if (!levels.leads()) {
     s.receive(levels.leader(), 0, *own);

@@ -109,6 +109,15 @@ bool can_talk(int victim) {
   return true;
 }
 
+// What would wait for the victim comes to an error.
+bool waits_in_vain(int victim) {
+  int value = 0;
+  MPI_Status status;
+  return MPI_Ssend(&value, 1, MPI_INT, victim, 8, MPI_COMM_WORLD) != MPI_SUCCESS &&
+         MPI_Recv(&value, 1, MPI_INT, victim, 8, MPI_COMM_WORLD, &status) != MPI_SUCCESS &&
+         MPI_Probe(victim, 8, MPI_COMM_WORLD, &status) != MPI_SUCCESS;
+}
+
 int wrong(const char* what) {
   std::printf("rank %d: %s\n", rank, what);
   return 1;
@@ -159,6 +168,7 @@ int main(int argc, char** argv) {
     return wrong("a later MPI_Ibarrier has no error");
   }
   if (!can_talk(killed ? victim : -1)) return wrong("messages do not arrive any more");
+  if (killed && !waits_in_vain(victim)) return wrong("no error in messages with the victim");
   std::printf("%d ok\n", rank);
   std::fflush(stdout);
   MPI_Finalize();
