@@ -17,7 +17,7 @@
 namespace tern::mpi {
 namespace {
 
-constexpr std::uint64_t kNotes = 0x7465726e2d62726b;  // A context of no communicator.
+constexpr std::uint64_t kBreakdownNotes = 0x7465726e2d62726b;  // A context of no communicator.
 constexpr std::size_t kEarlyMax = 64;
 
 Comm& outermost(Comm& comm) {
@@ -38,7 +38,7 @@ struct Breakdowns::NoteSend : tern::Request {
 
 Breakdowns::Breakdowns(Engine& engine)
     : engine_(engine),
-      notes_(engine, {kNotes, 0, 0}, sizeof(Note),
+      notes_(engine, {kBreakdownNotes, 0, 0}, sizeof(Note),
              [this](Peer&, const Envelope&, std::span<const std::byte> bytes) {
                if (bytes.size() != sizeof(Note)) return;
                std::memcpy(&arrived_.emplace_back(), bytes.data(), sizeof(Note));
@@ -85,8 +85,8 @@ void Breakdowns::tell(Comm& comm) {
       if (peer.state == Peer::State::kFailed || peer.id == engine_.self()) continue;
       auto* const send = new (std::nothrow) NoteSend(note);
       if (send == nullptr) continue;
-      engine_.send(peer, {kNotes, 0, 0}, DataView::bytes_at(&send->note, sizeof send->note),
-                   SendMode::kStandard, *send);
+      engine_.send(peer, {kBreakdownNotes, 0, 0},
+                   DataView::bytes_at(&send->note, sizeof send->note), SendMode::kStandard, *send);
     }
   }
 }

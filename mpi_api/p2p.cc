@@ -24,7 +24,7 @@ void complete_null(tern::Request& op) {
 
 // Sends a small message that can leave at once; false: nothing has happened. One with gaps is
 // copied twice, which takes less than what it would need to wait.
-bool send_now(Peer& peer, const Envelope& envelope, const DataView& data) {
+bool send_small_now(Peer& peer, const Envelope& envelope, const DataView& data) {
   constexpr std::size_t kPackedMax = 1024;
   const std::size_t size = data.bytes();
   if (const std::byte* const run = data.run(); run != nullptr || size == 0) [[likely]] {
@@ -141,7 +141,7 @@ int send_blocking(const void* buffer, MPI_Count count, Datatype& datatype, int d
   const DataView data = view(buffer, count, datatype);
   Peer& peer = comm.peer(dest);
   const Envelope envelope{comm.context(), comm.rank(), tag};
-  if (mode == SendMode::kStandard && send_now(peer, envelope, data)) [[likely]]
+  if (mode == SendMode::kStandard && send_small_now(peer, envelope, data)) [[likely]]
     return MPI_SUCCESS;
   tern::Request op;
   engine().send(peer, envelope, data, mode, op);
@@ -182,7 +182,7 @@ int isend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int ta
   }
   // A message that leaves at once needs no request of its own.
   const DataView data = view(buf, count, *datatype);
-  if (send_now(comm->peer(dest), {comm->context(), comm->rank(), tag}, data)) {
+  if (send_small_now(comm->peer(dest), {comm->context(), comm->rank(), tag}, data)) {
     *request = completed_send();
     return MPI_SUCCESS;
   }
