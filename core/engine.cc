@@ -112,6 +112,7 @@ void Engine::use_card(Peer& peer, const Card& card) {
       peer.lends = limits.copied_max_bytes < SIZE_MAX;
       start_counting(peer);
       if (fabric->works_on_cores()) wait_.policy.sleep_later();
+      peer.why.clear();  // Of those that do not reach it.
       peer.state = Peer::State::kReady;
       flush(peer);
       return;
@@ -161,7 +162,7 @@ void Engine::fail_peer(Peer& peer, std::string_view why) {
     peer.pending_first = send->next;
     Request* const request = send->request;
     pending_pool_.put(send);
-    if (request != nullptr) complete(*request, Outcome::kPeerLost);
+    if (request != nullptr && request->lent == 0) complete(*request, Outcome::kPeerLost);
   }
   peer.pending_last = nullptr;
   if (peer.stream.active()) {
@@ -173,7 +174,10 @@ void Engine::fail_peer(Peer& peer, std::string_view why) {
       free_unexpected(*stream.unexpected);
     }
   }
-  for (Request* const request : ops_.of_peer(peer)) complete(*request, Outcome::kPeerLost);
+  // What is lent comes back first.
+  for (Request* const request : ops_.of_peer(peer)) {
+    if (request->lent == 0) complete(*request, Outcome::kPeerLost);
+  }
 }
 
 void Engine::lose(Peer& peer, std::string_view why) {
@@ -211,7 +215,12 @@ void Engine::on_complete(std::uint32_t op, bool ok) {
   if (request == nullptr) return;
   if (!request->is_send) {
     finish_transfer(*request, ok ? Outcome::kOk : Outcome::kPeerLost);
-  } else if (--request->lent == 0 && ok && request->moved == request->data.bytes()) {
+    return;
+  }
+  if (--request->lent != 0) return;
+  if (request->peer->state == Peer::State::kFailed) {
+    complete(*request, Outcome::kPeerLost);
+  } else if (ok && request->moved == request->data.bytes()) {
     complete(*request, Outcome::kOk);
   }
 }

@@ -61,8 +61,9 @@ void warn(const Config& config, const std::string& text) {
 
 // The hosts of all ranks, as the launcher has told them; false when it has not.
 bool hosts_of_ranks(const spawn::LaunchInfo& info, std::vector<Rank>& hosts) {
+  const spawn::HostFinder finder(info.hosts);
   for (int rank = 0; rank < info.size; ++rank) {
-    const int host = info.host_of(rank);
+    const int host = finder.of(rank);
     if (host < 0) return false;
     hosts.push_back(static_cast<Rank>(host));
   }

@@ -76,9 +76,9 @@ Group* group_of_set(std::string_view name) {
   const spawn::LaunchInfo& info = launch();
   if (name == kWorld) return make<Group>(info.job_id, info.size, info.rank);
   std::vector<ProcessId> members;
+  const spawn::HostFinder hosts(info.hosts);
   for (int rank = 0; rank < info.size; ++rank) {
-    const bool in =
-        name == kSelf ? rank == info.rank : info.host_of(rank) == info.host_of(info.rank);
+    const bool in = name == kSelf ? rank == info.rank : hosts.of(rank) == hosts.of(info.rank);
     if (in) members.push_back({info.job_id, static_cast<std::uint64_t>(rank)});
   }
   return make_group(std::move(members), info.id());

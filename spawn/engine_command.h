@@ -11,9 +11,10 @@
 namespace tern::spawn {
 
 struct EngineCommand {
-  Words arguments;    // With the program's name.
-  Words environment;  // NAME=VALUE
-  Words lost;         // Options that this launcher has no word for.
+  Words arguments;                // With the program's name.
+  Words environment;              // NAME=VALUE
+  Words lost;                     // Options that this launcher has no word for.
+  bool waits_for_failed = false;  // It does not notice when ssh fails.
 };
 
 // What is known of a Slurm allocation.

@@ -22,6 +22,7 @@ std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce4842223
 
 WireUp* to_abort = nullptr;  // Of abort_at_exit().
 pid_t process_to_abort = 0;
+bool registered = false;  // Handlers of exit cannot be taken back.
 
 void abort_job(int status, void*) {
   // A child of fork() that has not executed another program is not the rank.
@@ -64,11 +65,12 @@ void place_on_host(LaunchInfo& info) {
     info.local_size = *size;
     return;
   }
-  const int host = info.host_of(info.rank);
+  const HostFinder hosts(info.hosts);
+  const int host = hosts.of(info.rank);
   if (host < 0) return;
   info.local_rank = info.local_size = 0;
   for (int other = 0; other < info.size; ++other) {
-    if (info.host_of(other) != host) continue;
+    if (hosts.of(other) != host) continue;
     if (other < info.rank) ++info.local_rank;
     ++info.local_size;
   }
@@ -77,7 +79,7 @@ void place_on_host(LaunchInfo& info) {
 void end_with_launcher() { (void)::prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 void abort_at_exit(WireUp* wireup) {
-  if (wireup != nullptr && process_to_abort == 0) (void)::on_exit(abort_job, nullptr);
+  if (wireup != nullptr && !registered) registered = ::on_exit(abort_job, nullptr) == 0;
   process_to_abort = ::getpid();
   to_abort = wireup;
 }

@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +19,7 @@
 #include "spawn/engine_command.h"
 #include "spawn/event_loop.h"
 #include "spawn/job_env.h"
+#include "spawn/launcher_sockets.h"
 #include "spawn/prepare.h"
 #include "spawn/process.h"
 #include "spawn/report.h"
@@ -27,6 +30,11 @@ namespace {
 
 // Launchers end the ranks on SIGTERM; one that does not is killed, and its daemons notice.
 constexpr std::chrono::seconds kGrace{3};
+// When the launcher's connections are looked at: most are made at the start.
+constexpr std::chrono::milliseconds kFirstLook{250};
+constexpr std::chrono::milliseconds kLongestPause{30'000};
+// As core/config.cc has it.
+constexpr int kPeerTimeoutS = 60;
 
 SlurmFacts read_slurm() {
   return {.inside_step = !text_variable("SLURM_STEP_ID").empty(),
@@ -53,6 +61,7 @@ class Handover final : public HandedJob {
   JobEnd run(EngineCommand command,
              const std::function<void(HandedJob&, const Problem&)>& started) {
     program_ = command.arguments[0];
+    waits_for_failed_ = command.waits_for_failed;
     if (!loop_.ok() ||
         !signals_.watch(loop_, [this](const auto& arrived) { on_signal(arrived); })) {
       say(tern::format("cannot watch for signals: {}", std::strerror(errno)));
@@ -72,12 +81,27 @@ class Handover final : public HandedJob {
         end(SIGTERM);
       });
     }
+    look_at_connections(kFirstLook);
     while (!ended_) loop_.run_once();
     if (timed_out_) job_.code = static_cast<int>(ExitCode::kTimeout);
     return job_;
   }
 
  private:
+  void look_at_connections(std::chrono::milliseconds pause) {
+    loop_.after(pause, [this, pause] {
+      limit_launcher_sockets(child_, number_variable("TERN_PEER_TIMEOUT").value_or(kPeerTimeoutS));
+      // Two looks in a row: it may be about to end for that very reason.
+      const bool failed = waits_for_failed_ && has_failed_child(child_);
+      if (failed && child_failed_) {
+        end("a host cannot be reached, or its daemon has failed");
+        return;
+      }
+      child_failed_ = failed;
+      look_at_connections(std::min(2 * pause, kLongestPause));
+    });
+  }
+
   Problem start(EngineCommand& command) {
     const std::vector<char*> arguments = pointers(command.arguments);
     const std::vector<char*> environment = pointers(command.environment);
@@ -138,6 +162,8 @@ class Handover final : public HandedJob {
   pid_t child_ = -1;
   bool ended_ = false;
   bool timed_out_ = false;
+  bool waits_for_failed_ = false;  // Hydra.
+  bool child_failed_ = false;      // At the last look.
   bool in_grace_ = false;
 };
 
@@ -149,6 +175,7 @@ Problem prepare_handover(const JobPlan& plan, char* const* environment, EngineCo
   if (Problem problem = choose_engine(plan, lookup, engine); problem.has()) return problem;
   const SlurmFacts slurm = engine.engine == Engine::kSlurm ? read_slurm() : SlurmFacts();
   command = make_engine_command(engine, plan, environment, random_id(), slurm);
+  command.waits_for_failed = engine.engine == Engine::kHydra;
   for (const std::string& option : command.lost) {
     remark(tern::format("{} has no effect with {}, which starts this job", option,
                         engine_name(engine.engine)));

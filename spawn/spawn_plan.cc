@@ -66,16 +66,7 @@ class KeyReader {
       Problem problem = read_soft_counts(soft_, command.count, app_.count);
       if (problem.has()) return problem;
     }
-    if (per_host_ > 0 && app_.count > per_host_) {
-      if (soft_.empty()) {
-        return {
-            tern::format("{} processes are asked for, and info keys npernode and pernode allow {} "
-                         "on this one host",
-                         app_.count, per_host_)};
-      }
-      Problem problem = read_soft_counts(soft_, per_host_, app_.count);
-      if (problem.has()) return problem;
-    }
+    if (Problem problem = limit_per_host(); problem.has()) return problem;
     find_command(command);
     plan_.job.apps.push_back(std::move(app_));
     plan_.extras.push_back(std::move(extra_));
@@ -83,6 +74,20 @@ class KeyReader {
   }
 
  private:
+  // npernode and pernode: on each of the hosts named, or on this one.
+  Problem limit_per_host() {
+    if (per_host_ == 0) return {};
+    std::vector<HostSlots>& hosts = plan_.job.hosts.hosts;
+    for (HostSlots& host : hosts) host.slots = per_host_;
+    const long long most = per_host_ * std::max(1LL, static_cast<long long>(hosts.size()));
+    if (app_.count <= most) return {};
+    if (!soft_.empty()) return read_soft_counts(soft_, static_cast<int>(most), app_.count);
+    return {tern::format(
+        "{} processes are asked for, and info keys npernode and pernode allow {} on each of {}",
+        app_.count, per_host_,
+        hosts.size() > 1 ? tern::format("{} hosts", hosts.size()) : std::string("one host"))};
+  }
+
   // First in the directory of the process that spawns, then `path`, then PATH.
   void find_command(const SpawnCommand& command) {
     const std::string here = absolute(command.program, request_.directory);

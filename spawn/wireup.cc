@@ -4,7 +4,9 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
 #include "spawn/foreign_job.h"
@@ -67,20 +69,22 @@ class Singleton final : public WireUp {
 
 }  // namespace
 
-int LaunchInfo::host_of(int of_rank) const {
-  std::int64_t ranks_mapped = 0;
-  for (const HostBlock& block : hosts) {
-    ranks_mapped += std::int64_t{block.host_count} * block.ranks_per_host;
+HostFinder::HostFinder(std::span<const HostBlock> blocks) : blocks_(blocks) {
+  std::int64_t places = 0;
+  for (const HostBlock& block : blocks) {
+    places += std::int64_t{block.host_count} * block.ranks_per_host;
+    ends_.push_back(places);
   }
-  if (ranks_mapped == 0) return -1;
+}
+
+int HostFinder::of(int rank) const {
+  if (ends_.empty() || ends_.back() == 0) return -1;
   // More ranks than places: the launcher started again at the first host.
-  std::int64_t place = of_rank % ranks_mapped;
-  for (const HostBlock& block : hosts) {
-    const std::int64_t ranks = std::int64_t{block.host_count} * block.ranks_per_host;
-    if (place < ranks) return block.first_host + static_cast<int>(place / block.ranks_per_host);
-    place -= ranks;
-  }
-  return -1;
+  std::int64_t place = rank % ends_.back();
+  const auto end = std::ranges::upper_bound(ends_, place);
+  const HostBlock& block = blocks_[static_cast<std::size_t>(end - ends_.begin())];
+  if (end != ends_.begin()) place -= *std::prev(end);
+  return block.first_host + static_cast<int>(place / block.ranks_per_host);
 }
 
 std::vector<HostBlock> parse_process_mapping(std::string_view text) {

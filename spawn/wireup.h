@@ -34,6 +34,18 @@ struct HostBlock {
   int ranks_per_host = 0;
 };
 
+// Where ranks are, for who asks about many of them: of() takes a binary search. Borrows the blocks.
+class HostFinder {
+ public:
+  explicit HostFinder(std::span<const HostBlock> blocks);
+  // -1: not known.
+  int of(int rank) const;
+
+ private:
+  std::span<const HostBlock> blocks_;
+  std::vector<std::int64_t> ends_;  // Places in all blocks up to and with this one.
+};
+
 struct LaunchInfo {
   std::uint64_t job_id = 0;  // The same in all ranks of a job, different between jobs.
   int rank = 0;
@@ -50,7 +62,7 @@ struct LaunchInfo {
 
   ProcessId id() const { return {job_id, static_cast<std::uint64_t>(rank)}; }
   // Index of the host that `of_rank` runs on, or -1 when that is not known.
-  int host_of(int of_rank) const;
+  int host_of(int of_rank) const { return HostFinder(hosts).of(of_rank); }
 };
 
 // The reading of PMI-1's PMI_process_mapping, "(vector,(first,hosts,per_host),...)"; empty when the

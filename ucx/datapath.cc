@@ -148,11 +148,12 @@ void UcxFabric::on_sent(void* request, ucs_status_t status, void* parcel_pointer
   fabric.free_parcel(parcel);
 }
 
-// Whatever the sink does about one may return others later, not now.
+// Whatever the sink does about one may return others.
 int UcxFabric::report_returned(FabricSink& sink) {
-  for (const auto& [op, ok] : returned_) sink.on_complete(op, ok);
-  const int count = static_cast<int>(returned_.size());
-  returned_.clear();
+  reporting_.swap(returned_);
+  for (const auto& [op, ok] : reporting_) sink.on_complete(op, ok);
+  const int count = static_cast<int>(reporting_.size());
+  reporting_.clear();
   return count;
 }
 

@@ -111,8 +111,9 @@ class UcxFabric final : public Fabric {
   std::uint32_t in_flight_ = 0;  // Of all links.
   std::unordered_map<std::uint64_t, Incoming> incoming_;
   std::vector<std::unique_ptr<UcxLink>> links_;
-  std::vector<UcxLink*> unsettled_;                       // Failing or closing.
-  std::vector<std::pair<std::uint32_t, bool>> returned_;  // Lent messages: op, success.
+  std::vector<UcxLink*> unsettled_;                        // Failing or closing.
+  std::vector<std::pair<std::uint32_t, bool>> returned_;   // Lent messages: op, success.
+  std::vector<std::pair<std::uint32_t, bool>> reporting_;  // Those being told to the sink.
   Pool<HeadParcel> head_parcels_;
   Pool<SmallParcel> small_parcels_;
   Pool<LargeParcel> large_parcels_;

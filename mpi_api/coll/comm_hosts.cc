@@ -20,9 +20,10 @@ Names names_by_launcher(const Comm& comm) {
   const spawn::LaunchInfo& info = runtime().wireup->info();
   Names names;
   if (info.hosts.empty() || (info.hosts.size() == 1 && info.hosts[0].host_count == 1)) return names;
+  const spawn::HostFinder hosts(info.hosts);
   names.reserve(static_cast<std::size_t>(comm.size()));
   for (int i = 0; i < comm.size(); ++i) {
-    names.push_back(info.host_of(static_cast<int>(comm.group().member(i).rank)));
+    names.push_back(hosts.of(static_cast<int>(comm.group().member(i).rank)));
     if (names.back() < 0) return {};
   }
   return names;

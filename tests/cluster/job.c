@@ -66,6 +66,33 @@ static void wait_in_mpi(void) {
   MPI_Recv(&never, 1, MPI_INT, (rank + 1) % size, 77, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
+// All to all without end, by whichever algorithm the size asks for, until there is an error.
+static void exchange(void) {
+  enum { kLongest = 4096 };
+  int* const out = calloc((size_t)size * kLongest, sizeof(int));
+  int* const in = calloc((size_t)size * kLongest, sizeof(int));
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  int error = MPI_SUCCESS;
+  for (long turn = 0; error == MPI_SUCCESS; ++turn) {
+    const int count = turn % 2 == 0 ? 1 : kLongest;
+    error = MPI_Alltoall(out, count, MPI_INT, in, count, MPI_INT, MPI_COMM_WORLD);
+    if (turn == 3) {
+      printf("ready\n");
+      fflush(stdout);
+    }
+  }
+  char text[MPI_MAX_ERROR_STRING], name[256] = "";
+  int length, class;
+  MPI_Error_string(error, text, &length);
+  MPI_Error_class(error, &class);
+  gethostname(name, sizeof name - 1);
+  printf("rank %d host %s class %s: %s\n", rank, name,
+         class == MPI_ERR_PROC_ABORTED ? "MPI_ERR_PROC_ABORTED" : "other", text);
+  fflush(stdout);
+  sleep(2);  // The others have their own error, not that this one has ended.
+  _exit(3);
+}
+
 static void meet(MPI_Comm others) {
   MPI_Comm all;
   int flag = rank, sum = 0, members;
@@ -140,6 +167,7 @@ int main(int argc, char** argv) {
   const char* const task = argc > 1 ? argv[1] : "";
   if (strcmp(task, "world") == 0) world();
   if (strcmp(task, "wait") == 0) wait_in_mpi();
+  if (strcmp(task, "exchange") == 0) exchange();
   if (strcmp(task, "exit") == 0 && rank == size - 1) exit(atoi(argv[2]));
   if (strcmp(task, "serve") == 0) serve(argv[2]);
   if (strcmp(task, "connect") == 0) be_client(argv[2]);

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The checks of the step `cluster` of scripts/test: jobs on three hosts made by scripts/cluster.
 
-run.py BUILD_DIRECTORY [CHECK...]: prints a line per check and, of a failed one, its output; ends with
-`N passed, M failed, K skipped`. Exit status 0 when none failed, 125 when there can be no hosts here.
+run.py BUILD_DIRECTORY [CHECK...|all]: prints a line per check and, of a failed one, its output; ends with
+`N passed, M failed, K skipped`. Exit status 0 when none failed, 125 when there can be no hosts here. `all` adds the
+programs of tests/mpi under every launcher.
 """
 import os
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -13,122 +15,13 @@ import sys
 import tempfile
 import time
 
-import slurm
+import programs
+from rig import (CHECKS, CLUSTER, ENGINES, HOSTS, JOB, MPIEXEC, STATE, Failed, Skipped, Waiting, check, execute,
+                 find_agents, for_each_engine, parent_of, plain_environment, processes_of, read_link, read_proc, require, run)
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = pathlib.Path(sys.argv[1]).resolve()
-MPIEXEC = str(BUILD / "bin/mpiexec")
-JOB = str(BUILD / "tests/cluster/bin/cluster_job")
-CLUSTER = [str(ROOT / "scripts/cluster"), "--name", f"test-{os.getpid()}"]
-STATE = pathlib.Path("/run/tern-cluster") / CLUSTER[2]
-HOSTS = ["h1", "h2", "h3"]
-ADDRESS = "10.78.0."
-MARKER = "CLUSTER_TEST_MARKER"
-END_S = 30  # In which all must be gone after a fault; less than 5 s where there is time.
-# Daemons and helpers that launchers start on hosts for one job.
-DAEMONS = {"orted", "prted", "hydra_pmi_proxy", "mpirun.openmpi", "orterun", "mpiexec.hydra", "mpiexec", "srun",
-           "cluster_job"}
-CHECKS = {}
+STRANGERS = str(pathlib.Path(__file__).resolve().parent / "strangers.py")
 
-
-class Failed(Exception):
-    """What was wrong, and the output that shows it."""
-
-
-class Skipped(Exception):
-    """Why a check cannot be made here."""
-
-
-def check(function):
-    CHECKS[function.__name__] = function
-    return function
-
-
-def require(condition, text, output=""):
-    if not condition:
-        raise Failed(f"{text}\n{output}")
-
-
-def plain_environment(**more):
-    """Without what the surroundings of the test would tell launchers."""
-    kept = {name: value for name, value in os.environ.items()
-            if not name.startswith(("SLURM", "PMI", "OMPI", "TERN_", "HYDRA"))}
-    return dict(kept, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **more)
-
-
-def execute(host, *command, **env):
-    """Runs a command that must succeed; its output."""
-    return subprocess.run([*CLUSTER, "exec", host, *command], check=True, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=plain_environment(**env), timeout=30).stdout
-
-
-def run(host, *command, limit_s=30, **env):
-    """Output and exit status."""
-    done = subprocess.run([*CLUSTER, "exec", host, "timeout", str(limit_s), *command], stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=plain_environment(**env), check=False)
-    return done.stdout, done.returncode
-
-
-# ---- The launchers.
-
-def is_tern(program):
-    return os.path.basename(os.path.realpath(program)) == "mpiexec"
-
-
-class Engine:
-    """One of mpiexec's --launcher, and how its own command starts a program on two ranks of each of two hosts."""
-
-    def __init__(self, name, programs, package, direct):
-        self.name = name
-        self.direct = direct
-        found = [path for program in programs for folder in os.get_exec_path()
-                 if os.access(path := f"{folder}/{program}", os.X_OK) and not is_tern(path)]
-        self.program = found[0] if found else ""
-        self.missing = "" if found else f"{programs[0]} is not installed (Debian: {package})"
-        self.env = {}
-
-    def require(self):
-        if self.missing:
-            raise Skipped(self.missing)
-        if self.name == "srun":
-            cluster_slurm()
-
-    def mpiexec(self, *words):
-        """mpiexec by this launcher, from h1."""
-        outer = ["salloc", "-Q", "-N3", "-n12"] if self.name == "srun" else []
-        return [*outer, MPIEXEC, "--launcher", self.name, *words]
-
-
-ENGINES = {
-    "hydra": Engine("hydra", ["mpiexec.hydra"], "mpich", [["-hosts", "h1:2,h2:2", "-n", "4"]]),
-    "openmpi": Engine("openmpi", ["mpirun.openmpi", "orterun"], "openmpi-bin", [["-H", "h1:2,h2:2", "-n", "4"]]),
-    "srun": Engine("srun", ["srun"], "slurm-client",
-                   [["--mpi=" + kind, "-w", "h1,h2", "-n", "4", "--ntasks-per-node=2"] for kind in ("pmi2", "pmix")]),
-}
-the_slurm = None
-
-
-def cluster_slurm():
-    """Slurm, started by whoever needs it first."""
-    global the_slurm
-    if the_slurm is None:
-        the_slurm = slurm.why_not()
-        if not the_slurm:
-            started = slurm.Slurm(execute, str(STATE / "slurm"), HOSTS, ADDRESS)
-            ENGINES["srun"].env = {"SLURM_CONF": started.configuration}
-            the_slurm = started.await_hosts(execute, len(HOSTS))
-    if the_slurm:
-        raise Skipped(the_slurm)
-
-
-def for_each_engine(function):
-    """A check per launcher."""
-    for name, engine in ENGINES.items():
-        def one(engine=engine):
-            engine.require()
-            function(engine)
-        CHECKS[f"{function.__name__}_{name}"] = one
-    return function
+# ---- Where ranks are, and what they are told.
 
 
 def read_world(output):
@@ -184,89 +77,6 @@ def mpiexec_by(engine):
 
 # ---- Faults.
 
-def processes_of(host):
-    """Names of the launchers' and the job's processes in a host, by their numbers on this machine."""
-    found = {}
-    space = space_of(processes_of.agents[host]) if host in processes_of.agents else ""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and space and space_of(entry) == space:
-            name = read_proc(entry, "comm").strip()
-            # Of a zombie only its parent takes notice.
-            if name in {daemon[:15] for daemon in DAEMONS} and read_proc(entry, "stat").rpartition(")")[2].split()[:1] != ["Z"]:
-                found[int(entry)] = name
-    return found
-
-
-def find_agents():
-    """Process 1 of each host. The name of its parent, which stays outside, begins otherwise."""
-    agents = {}
-    for entry in os.listdir("/proc"):
-        words = read_proc(entry, "cmdline").split("\0") if entry.isdigit() else []
-        if "_agent" in words and not words[0].endswith("unshare"):
-            where = words.index("_agent")
-            if words[where + 1] == str(STATE) and space_of(entry) != space_of(parent_of(int(entry))):
-                agents["h" + words[where + 2]] = entry
-    return agents
-
-
-def read_proc(entry, name):
-    try:
-        return pathlib.Path("/proc", entry, name).read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def space_of(entry):
-    """The process namespace."""
-    try:
-        return os.readlink(f"/proc/{entry}/ns/pid")
-    except OSError:
-        return ""
-
-
-def parent_of(pid):
-    return int(read_proc(str(pid), "stat").rpartition(")")[2].split()[1])
-
-
-class Waiting:
-    """A job of four ranks on h1 and h2 that ends only by a fault."""
-
-    def __init__(self, engine):
-        command = engine.mpiexec("-hosts", "h1:2,h2:2", JOB, "wait")
-        self.output = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*CLUSTER, "exec", "h1", *command], stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, env=plain_environment(**engine.env))
-        end = time.monotonic() + 30
-        while self.text().count("ready") < 4:
-            require(time.monotonic() < end and self.process.poll() is None, "the job did not start", self.text())
-            time.sleep(0.02)
-
-    def text(self):
-        self.output.seek(0)
-        return self.output.read()
-
-    def pids(self, host, name):
-        return sorted(pid for pid, comm in processes_of(host).items() if comm == name)
-
-    def expect_end(self, has_status=True):
-        """Everything is gone in time, on all hosts."""
-        end = time.monotonic() + END_S
-        while True:
-            left = {host: processes_of(host) for host in HOSTS}
-            if not any(left.values()) and self.process.poll() is not None:
-                break
-            if time.monotonic() > end:
-                for pid in [pid for host in left.values() for pid in host]:
-                    os.kill(pid, signal.SIGKILL)
-                self.process.kill()
-                require(False, f"after {END_S} s there is still {left}", self.text())
-            time.sleep(0.05)
-        require(self.process.returncode != 0 or not has_status, "the exit status is 0", self.text())
-        for host in HOSTS:
-            shown = execute(host, "sh", "-c", "ls -A /dev/shm; ls -A /tmp | grep -i tern || true")
-            require(not shown.strip(), f"left behind in {host}: {shown}", self.text())
-
-
 @for_each_engine
 def rank_killed(engine):
     waiting = Waiting(engine)
@@ -294,6 +104,35 @@ def mpiexec_asked_to_end(engine):
     waiting = Waiting(engine)
     os.kill(waiting.pids("h1", "mpiexec")[0], signal.SIGTERM)
     waiting.expect_end()
+
+
+@for_each_engine
+def host_cut_off(engine):
+    """In the middle of an all-to-all: survivors name the host, mpiexec ends, and nothing is left."""
+    waiting = Waiting(engine, "exchange", "h1:2,h2:1,h3:1", TERN_PEER_TIMEOUT="1")
+    cluster("cut", "h3")
+    try:
+        waiting.expect_end(hosts=["h1", "h2"])
+    finally:
+        cluster("mend", "h3")
+    # Who ends because of another survivor's end names that one.
+    told = re.findall(r"(?m)^rank \d host h[12] class (\S+): (.*)", waiting.text())
+    require(told and all(re.search("on host h[123]", text) for _, text in told), "no survivor says why", waiting.text())
+    require(any("on host h3" in text for _, text in told), "no survivor names the host", waiting.text())
+    waiting.expect_end()
+
+
+@check
+def scanned_with_random_bytes():
+    """What strangers send to the sockets that a job listens on disturbs nobody."""
+    seed = int(os.environ.get("TERN_TEST_SEED") or random.getrandbits(31))
+
+    def scan():
+        ports = [f"h1:{port}" for port in listening_ports("h1")]
+        shown = execute("h3", sys.executable, STRANGERS, "scan", str(seed), *ports)
+        require(ports and "connected 0 times" not in shown, f"seed {seed}: nobody listens", shown)
+
+    meet("h1", "h2", scan)
 
 
 @check
@@ -327,6 +166,25 @@ def dead_name_server():
 
 
 @check
+def slow_name_server():
+    """One that answers after a second, and knows nobody."""
+    ENGINES["hydra"].require()
+    table = STATE / "h1/resolv.conf"
+    table.write_text("nameserver 10.78.0.3\n")
+    server = subprocess.Popen([*CLUSTER, "exec", "h3", sys.executable, STRANGERS, "names"], stdout=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL, env=plain_environment())
+    try:
+        require(server.stdout.readline() == "ready\n", "the server of names did not start")
+        expect_world(ENGINES["hydra"].mpiexec("-hosts", "h1,h2", JOB, "world"), ["h1", "h2"])
+        output, code = run("h1", *ENGINES["hydra"].mpiexec("-hosts", "h1,nobody", JOB, "world"))
+        require(code not in (0, 124) and "nobody" in output, f"exit status {code} for a host that there is not", output)
+    finally:
+        table.write_text("")
+        server.terminate()
+        server.wait()
+
+
+@check
 def no_launcher():
     output, code = run("h1", MPIEXEC, "-hosts", "h1,h2", JOB, "world", PATH="/nonexistent")
     require(code in (127, 125) or "install" in output, f"exit status {code}", output)
@@ -337,14 +195,21 @@ def no_launcher():
 @check
 def port_between_hosts():
     """A job in h1 and one of two ranks in h2, with no common launcher."""
+    meet("h1", "h2")
+
+
+def meet(one, other, between=lambda: None):
+    """A server in a host and a client in another; `between` is called when the port is open."""
     env = plain_environment()
     path = STATE / "port"
-    server = subprocess.Popen([*CLUSTER, "exec", "h1", "timeout", "30", MPIEXEC, "-n", "2", JOB, "serve", str(path)],
+    path.unlink(missing_ok=True)
+    server = subprocess.Popen([*CLUSTER, "exec", one, "timeout", "30", MPIEXEC, "-n", "2", JOB, "serve", str(path)],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     end = time.monotonic() + 20
     while not path.exists() and time.monotonic() < end and server.poll() is None:
         time.sleep(0.02)
-    output, code = run("h2", MPIEXEC, "-n", "2", JOB, "connect", str(path))
+    between()
+    output, code = run(other, MPIEXEC, "-n", "2", JOB, "connect", str(path))
     output += server.communicate(timeout=40)[0]
     require(code == 0 and server.returncode == 0, f"exit statuses {code} and {server.returncode}", output)
     require(output.count("met 4 sum 2") == 2, "they did not meet", output)
@@ -357,25 +222,57 @@ def spawn_under(engine):
     require(code == 0 and output.count("met 4 sum 2") == 2, f"exit status {code}", output)
 
 
-@check
-def spawn_elsewhere():
-    """Children on a host that the parents are not on; and on one that there is not."""
-    engine = ENGINES["hydra"]
-    engine.require()
-    output, code = run("h1", *engine.mpiexec("-hosts", "h1,h2", JOB, "spawn", JOB, "2", "host", "h3:2"))
-    require(code == 0 and output.count("met 4 sum 2") == 2, f"exit status {code}", output)
-    require(output.count("host h3") == 2, "the children are not on h3", output)
-    output, code = run("h1", *engine.mpiexec("-hosts", "h1,h2", JOB, "spawn", JOB, "1", "host", "h9"))
+@for_each_engine
+def spawn_elsewhere(engine):
+    """Children on a host that the parents are not on, and on one that there is not: in a job of mpiexec's, and of the
+    launcher's own command."""
+    outer = ["salloc", "-Q", "-N3", "-n12"] if engine.name == "srun" else []
+    starts = [engine.mpiexec("-hosts", "h1,h2"), *([*outer, engine.program, *words] for words in engine.direct[:1])]
+    for start in starts:
+        output, code = run("h1", *start, JOB, "spawn", JOB, "2", "host", "h3:2", **engine.env)
+        require(code == 0 and "met " in output, f"exit status {code}", output)
+        require(output.count("host h3") == 2, "the children are not on h3", output)
+    output, code = run("h1", *starts[0], JOB, "spawn", JOB, "1", "host", "h9", **engine.env)
     require(code == 0 and "no spawn: class MPI_ERR_SPAWN" in output, f"exit status {code}", output)
 
 
+def cluster(*words):
+    subprocess.run([*CLUSTER, *words], check=True, stdin=subprocess.DEVNULL)
+
+
+def listening_ports(host):
+    """Of TCP, of the job's processes: launchers have ports of their own, and some do not survive strangers."""
+    ports = set()
+    for pid, name in processes_of(host).items():
+        if name != "cluster_job":
+            continue
+        own = {read_link(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        for words in map(str.split, read_proc(str(pid), "net/tcp").splitlines()[1:]):
+            if words[3] == "0A" and f"socket:[{words[9]}]" in own:
+                ports.add(int(words[1].rpartition(":")[2], 16))
+    return sorted(ports)
+
+
+def remove_remains():
+    """Clusters of runs that were killed."""
+    for folder in STATE.parent.glob("test-*"):
+        if not os.path.exists(f"/proc/{folder.name.removeprefix('test-')}"):
+            subprocess.run([CLUSTER[0], "--name", folder.name, "down"], check=False)
+
+
 def main():
+    # So that the hosts end with this process.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    remove_remains()
     up = subprocess.run([*CLUSTER, "up", str(len(HOSTS))], capture_output=True, text=True, check=False)
     if up.returncode != 0:
         print(up.stderr.strip())
         return 125
     processes_of.agents = find_agents()
-    wanted = sys.argv[2:] or list(CHECKS)
+    if any(word.startswith("all") for word in sys.argv[2:]):  # Or one of them by its name.
+        programs.add_all()
+    wanted = list(CHECKS) if sys.argv[2:] in ([], ["all"]) else sys.argv[2:]
     counts = {"ok": 0, "FAILED": 0, "skipped": 0}
     try:
         for name in wanted:

@@ -96,6 +96,11 @@ TEST(SpawnPlan, PerNode) {
   EXPECT_EQ(count_of(2, {{"pernode", "yes"}}), -1);
   EXPECT_EQ(count_of(2, {{"pernode", "no"}}), 2);
   EXPECT_EQ(count_of(1, {{"pernode", "TRUE"}}), 1);
+  // On each of several hosts, whatever slots they are said to have.
+  EXPECT_EQ(count_of(2, {{"host", "a:4,b:4"}, {"pernode", "1"}}), 2);
+  EXPECT_EQ(count_of(3, {{"host", "a:4,b:4"}, {"pernode", "1"}}, &why), -1);
+  EXPECT_THAT(why, HasSubstr("1 on each of 2 hosts"));
+  EXPECT_EQ(count_of(9, {{"npernode", "3"}, {"host", "a,b"}, {"soft", "1:9"}}), 6);
 }
 
 TEST(SpawnPlan, Soft) {

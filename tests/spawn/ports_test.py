@@ -80,8 +80,11 @@ class JobsTest(harness.MpiexecTest):
 
 class Meeting(JobsTest):
     def test_the_sample_works_as_its_readme_says(self):
+        # A sanitized library wants programs to be so, too.
+        sanitizers = os.environ.get("TERN_TEST_SANITIZE")
+        flags = [f"-fsanitize={sanitizers}"] if sanitizers else []
         for name in ("server", "client"):
-            subprocess.run([PREFIX / "bin" / "mpicxx", EXAMPLES / f"{name}.cpp", "-o", name], cwd=self.folder,
+            subprocess.run([PREFIX / "bin" / "mpicxx", *flags, EXAMPLES / f"{name}.cpp", "-o", name], cwd=self.folder,
                            check=True, env=self.environment())
         server = self.start("-n", "1", "./server", cwd=self.folder, text=True)
         self.wait_for_port(server, self.folder / "server.port")

@@ -45,6 +45,7 @@ struct Sink final : FabricSink {
   void on_complete(std::uint32_t, bool ok) override {
     EXPECT_EQ(down, 0) << "the peer is down before its last completion";
     ++(ok ? completed : failed);
+    if (on_completed != nullptr) on_completed();
   }
   void on_peer_down(Peer&, std::string_view reason) override {
     ++down;
@@ -52,6 +53,7 @@ struct Sink final : FabricSink {
   }
 
   Peer peer;
+  std::function<void()> on_completed;
   int contacts = 0;
   int down = 0;
   int completed = 0;
@@ -253,6 +255,26 @@ TEST_F(UcxFaults, APeerThatEndsIsReportedAfterWhatWasLentToIt) {
   EXPECT_EQ(say(1), Post::kPeerDown);
   EXPECT_TRUE(a_.fabric->drained());
   EXPECT_TRUE(a_.fabric->release(peer_, true));
+}
+
+// What is done about one that has come back may give others back at once.
+TEST_F(UcxFaults, LentMessagesComeBackOnceEachWhenThePeerIsReleasedMeanwhile) {
+  meet();
+  if (HasFatalFailure()) return;
+  const std::vector<std::byte> body(60000);
+  int lent = 0;
+  Post posted = Post::kDone;
+  while (posted != Post::kNoCredit) {
+    posted = a_.fabric->lend(*link_, {}, body, 7);
+    if (posted == Post::kPending) ++lent;
+    if (lent == 0) a_.fabric->poll(a_.sink);
+  }
+  a_.sink.on_completed = [this] { (void)a_.fabric->release(peer_, true); };
+  ASSERT_TRUE(until([&] { return a_.sink.completed + a_.sink.failed >= lent; }));
+  for (int i = 0; i < 1000; ++i) a_.fabric->poll(a_.sink);
+  EXPECT_EQ(a_.sink.completed + a_.sink.failed, lent);
+  EXPECT_EQ(a_.sink.down, 0);
+  EXPECT_TRUE(a_.fabric->drained());
 }
 
 TEST_F(UcxFaults, ARefusedSendIsAPeerThatIsDown) {
