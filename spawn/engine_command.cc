@@ -7,6 +7,8 @@
 #include <array>
 #include <cctype>
 #include <cstdint>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "core/format.h"
@@ -186,9 +188,16 @@ class Translator {
     if (slurm_.inside_step) append(words, {"--overlap", "--immediate=20"});
     const int ranks = total();
     if (ranks > 0) words.push_back(tern::format("--ntasks={}", ranks));
-    if (slurm_.cpus > 0 && ranks > slurm_.cpus) words.emplace_back("--overcommit");
+    // A host that is named may have fewer processors in the allocation than ranks are wanted there.
+    if (!hosts_.hosts.empty() || (slurm_.cpus > 0 && ranks > slurm_.cpus)) {
+      words.emplace_back("--overcommit");
+    }
     if (!hosts_.hosts.empty()) {
-      append(words, {"--distribution=arbitrary", "--nodelist=" + host_of_each_rank(ranks)});
+      const Words names = host_of_each_rank(ranks);
+      const std::set<std::string> different(names.begin(), names.end());
+      // Slurm does not count them, and would take all hosts of the allocation.
+      append(words, {tern::format("--nodes={}", different.size()), "--distribution=arbitrary",
+                     "--nodelist=" + joined(names)});
     } else {
       const int per_host = per_host_of(plan_);
       if (per_host > 0) words.push_back(tern::format("--ntasks-per-node={}", per_host));
@@ -244,14 +253,12 @@ class Translator {
   }
 
   // One name per rank: as many in a row as there are slots, then again from the first host.
-  std::string host_of_each_rank(int ranks) const {
-    std::string names;
-    for (int placed = 0; placed < ranks;) {
+  Words host_of_each_rank(int ranks) const {
+    Words names;
+    while (std::ssize(names) < ranks) {
       for (const HostSlots& host : hosts_.hosts) {
         const int here = plan_.round_hosts ? 1 : host.slots;
-        for (int i = 0; i < here && placed < ranks; ++i, ++placed) {
-          names += (names.empty() ? "" : ",") + host.name;
-        }
+        for (int i = 0; i < here && std::ssize(names) < ranks; ++i) names.push_back(host.name);
       }
     }
     return names;

@@ -166,7 +166,8 @@ TEST(EngineCommand, Slurm) {
   EXPECT_THAT(
       arguments(Engine::kSlurm, {"-hosts", "h1:2,h2", "-n", "5", "-genv", "A", "1", "a"}, facts),
       IsSupersetOf({"--mpi=pmi2", "--ntasks=5", "--overcommit", "--kill-on-bad-exit=1", "--input=0",
-                    "--nodelist=h1,h1,h2,h1,h1", "--distribution=arbitrary", "--export=ALL", "a"}));
+                    "--nodelist=h1,h1,h2,h1,h1", "--nodes=2", "--distribution=arbitrary",
+                    "--export=ALL", "a"}));
   EXPECT_THAT(arguments(Engine::kSlurm, {"--launcher", "srun", "-ppn", "2", "a"},
                         {.inside_step = true, .cpus = 0}),
               IsSupersetOf({"--mpi=pmi2", "--overlap", "--ntasks-per-node=2"}));
