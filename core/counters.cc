@@ -192,6 +192,7 @@ Volumes TrafficPool::total() const {
 }
 
 void FabricCounters::count_opened(std::uint64_t handshake_us) {
+  const std::lock_guard lock(mutex_);
   const bool first = opened.get() == 0;
   opened.add(1);
   handshake_us_total.add(handshake_us);

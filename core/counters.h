@@ -4,7 +4,8 @@
 // One table serves tern-info, TERN_REPORT and, through MPI_T, tools. The counters are the
 // process's: they are there before MPI_Init and after MPI_Finalize, and nothing sets them back.
 // Threading: any thread reads at any time, without a lock. A counter has one writer at a time (the
-// entry lock and the fabrics see to that), so that counting is a load, an addition and a store.
+// engines' locks and the fabrics see to that), so that counting is a load, an addition and a store.
+// What several engines may count at once says so and pays for it.
 // Failure: none.
 #pragma once
 #include <array>
@@ -23,6 +24,11 @@ class Counter {
  public:
   void add(std::uint64_t amount) { set(get() + amount); }
   void subtract(std::uint64_t amount) { set(get() - amount); }
+  // The same where there may be several writers.
+  void add_shared(std::uint64_t amount) { value_.fetch_add(amount, std::memory_order_relaxed); }
+  void subtract_shared(std::uint64_t amount) {
+    value_.fetch_sub(amount, std::memory_order_relaxed);
+  }
   void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 
@@ -107,7 +113,11 @@ struct FabricCounters {
   Counter memory_bytes;  // Held for connections now.
   TrafficPool traffic;
 
+  // By any thread.
   void count_opened(std::uint64_t handshake_us);
+
+ private:
+  std::mutex mutex_;
 };
 
 // The counters of a fabric by its name; those of unknown names share one entry.

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <climits>
+
 namespace tern {
 namespace {
 
@@ -28,7 +30,8 @@ void Doorbell::enable() {
 }
 
 void Doorbell::arm() {
-  word_.armed.store(1, std::memory_order_relaxed);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);  // Pairs with the load in disarm().
+  word_.armed.store(1, std::memory_order_seq_cst);
   if (word_.needs_fence.load(std::memory_order_relaxed) == 0) {
     syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
   }
@@ -41,9 +44,18 @@ void Doorbell::sleep(std::uint32_t timeout_us) {
   futex(word_.armed, FUTEX_WAIT, 1, &timeout);  // Returns at once when the bell was rung already.
 }
 
+void Doorbell::disarm() {
+  if (sleepers_.fetch_sub(1, std::memory_order_seq_cst) > 1) return;  // Others still sleep.
+  word_.armed.store(0, std::memory_order_seq_cst);
+  // Who armed it meanwhile, and would now sleep beside an unarmed bell, looks again.
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) {
+    futex(word_.armed, FUTEX_WAKE, INT_MAX, nullptr);
+  }
+}
+
 void Doorbell::ring(DoorbellWord& word) {
   if (word.armed.exchange(0, std::memory_order_relaxed) != 0) {
-    futex(word.armed, FUTEX_WAKE, 1, nullptr);
+    futex(word.armed, FUTEX_WAKE, INT_MAX, nullptr);
   }
 }
 

@@ -6,7 +6,8 @@
 // in every send would cost as much as the message itself, so the sleeper pays for both:
 // membarrier(2) in its system-wide form makes every running sender execute one. Where the kernel
 // refuses that, the bell says so and senders use a fence of their own.
-// Threading: arm/sleep by the owner; ring by anybody, from any process.
+// Threading: arm/sleep by the owner, by several of its threads at once, too; ring by anybody, from
+// any process. A ring wakes all that sleep.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -31,7 +32,8 @@ class Doorbell {
 
   // After this, any message published earlier is visible to a poll and any later one rings.
   void arm();
-  void disarm() { word_.armed.store(0, std::memory_order_relaxed); }
+  // Once per arm().
+  void disarm();
   // Sleeps until rung or for timeout_us at most. Precondition: armed, polled, nothing found.
   void sleep(std::uint32_t timeout_us);
   DoorbellWord& word() { return word_; }
@@ -49,6 +51,7 @@ class Doorbell {
 
  private:
   DoorbellWord& word_;
+  std::atomic<int> sleepers_{0};  // Threads between arm() and disarm().
 };
 
 }  // namespace tern

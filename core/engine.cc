@@ -276,20 +276,31 @@ int Engine::run_tasks() {
   return events;
 }
 
-void Engine::idle(Waiter& waiter) {
+std::uint32_t Engine::before_sleep() {
+  std::uint32_t sleep_us = wait_.policy.sleep_us;
+  for (const auto& fabric : fabrics_) sleep_us = std::min(sleep_us, fabric->before_sleep());
+  return sleep_us;
+}
+
+bool Engine::idle(Waiter& waiter, bool (*holds)(void*), void* argument) {
   const Waiter::Step step = waiter.next();
   if (step == Waiter::Step::kSpin) {
     _mm_pause();
-    if (wait_.before_idle == nullptr) return;
+    if (wait_.before_idle == nullptr) return false;
   }
   std::uint32_t sleep_us = 0;
   if (step == Waiter::Step::kSleep) {
     doorbell_->arm();
-    sleep_us = wait_.policy.sleep_us;
-    for (const auto& fabric : fabrics_) sleep_us = std::min(sleep_us, fabric->before_sleep());
-    if (progress() > 0) {  // It came between the last poll and the arming.
+    sleep_us = before_sleep();
+    // It came between the last poll and the arming, maybe to another thread in another lane.
+    about_to_sleep_ = true;
+    const bool came = progress() > 0;
+    about_to_sleep_ = false;
+    const bool over = !came && holds(argument);
+    if (came || over) {
       doorbell_->disarm();
-      return waiter.reset();
+      waiter.reset();
+      return over;
     }
   }
   const int fd = step == Waiter::Step::kSleep ? cards_.pending_fd() : -1;
@@ -307,6 +318,7 @@ void Engine::idle(Waiter& waiter) {
     doorbell_->disarm();
   }
   if (wait_.after_idle != nullptr) wait_.after_idle();
+  return false;
 }
 
 bool Engine::drained() const {

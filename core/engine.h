@@ -1,8 +1,9 @@
 // core/engine.h - the engine: peers, matching, eager and rendezvous, progress.
 //
-// One Engine per process. It knows fabrics only through core/fabric.h, and neither MPI objects nor
-// verbs. Every operation is started without blocking and completes inside progress().
-// Threading: one thread at a time; the MPI layer's entry lock sees to it. Failure: operations end
+// One Engine per process, and one more for each lane of the MPI layer (mpi_api/lanes.h). It knows
+// fabrics only through core/fabric.h, and neither MPI objects nor verbs. Every operation is started
+// without blocking and completes inside progress().
+// Threading: one thread at a time; the MPI layer's locks see to it. Failure: operations end
 // with an Outcome; nothing throws.
 #pragma once
 #include <cstdint>
@@ -108,6 +109,10 @@ class Engine final : private FabricSink {
 
   // Ends the sleep of a thread of this process that waits for something that no fabric reports.
   void wake() { Doorbell::ring_if_armed(doorbell_->word()); }
+  // Whether this progress() is the last one before a sleep: what it does not find will ring.
+  bool about_to_sleep() const { return about_to_sleep_; }
+  // Somebody who makes progress here will sleep: returns for how long at most, in microseconds.
+  std::uint32_t before_sleep();
 
   // Progresses until condition() holds, idling as the wait policy says. In a task: returns to the
   // program until it holds.
@@ -120,10 +125,13 @@ class Engine final : private FabricSink {
     while (true) {
       const int events = progress();
       if (condition()) return;
-      if (events > 0)
+      if (events > 0) {
         waiter.reset();
-      else
-        idle(waiter);
+      } else {
+        Condition asked = condition;  // A copy: what has an address cannot stay in registers.
+        const auto ask = [](void* held) { return (*static_cast<Condition*>(held))(); };
+        if (idle(waiter, ask, &asked)) return;
+      }
     }
   }
 
@@ -237,10 +245,12 @@ class Engine final : private FabricSink {
   // The same for one that is not in the operation table.
   static void finish(Request& request, Outcome outcome) {
     request.outcome = outcome;
-    request.done = true;
+    request.set_done();
     if (request.on_done != nullptr) request.on_done(request);
   }
-  void idle(Waiter& waiter);
+  // `holds` says of its argument whether what is waited for has come. True: it has, and nobody
+  // needs to ask again.
+  bool idle(Waiter& waiter, bool (*holds)(void*), void* argument);
   void run(Task& task);
   int run_tasks();
 
@@ -263,6 +273,7 @@ class Engine final : private FabricSink {
   Peer* pending_peers_ = nullptr;
   std::vector<std::byte> scratch_;  // One fragment of data that has gaps.
   WaitState wait_;
+  bool about_to_sleep_ = false;
   DoorbellWord own_bell_;
   std::unique_ptr<Doorbell> own_doorbell_;
   Doorbell* doorbell_;

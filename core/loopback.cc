@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/doorbell.h"
+
 namespace tern {
 
 FabricLimits LoopbackFabric::limits() const {
@@ -26,6 +28,7 @@ Post LoopbackFabric::send(Link&, std::span<const std::byte> head, std::span<cons
   message.bytes.insert(message.bytes.end(), head.begin(), head.end());
   message.bytes.insert(message.bytes.end(), body.begin(), body.end());
   messages_.push_back(std::move(message));
+  if (bell_ != nullptr) Doorbell::ring_if_armed(*bell_);
   return Post::kDone;
 }
 

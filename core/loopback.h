@@ -18,6 +18,7 @@ class LoopbackFabric final : public Fabric {
   FabricLimits limits() const override;
   std::string address() const override { return {}; }
   void set_own_card(std::string_view) override {}
+  void set_doorbell(DoorbellWord& bell) override { bell_ = &bell; }
   std::string why_unreachable(const Card& card) const override;
   Link* connect(Peer& peer, const Card& card, std::string& why) override;
   Post send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) override;
@@ -38,6 +39,7 @@ class LoopbackFabric final : public Fabric {
   ProcessId self_;
   SelfLink link_;
   Peer* peer_ = nullptr;
+  DoorbellWord* bell_ = nullptr;  // Of other threads of this process, which may sleep.
   std::deque<Message> messages_;
 };
 

@@ -1,8 +1,11 @@
 // core/request.h - one point-to-point operation in flight.
 //
 // The caller owns the Request and keeps it, and the memory its DataView names, until done is set.
-// Threading: everything here is touched by one thread at a time (the MPI layer's entry lock).
+// Threading: everything here is touched by one thread at a time (the lock of its engine). But
+// is_done() may be asked by any thread; true means that the result may be read without the lock,
+// and that the Request may go as soon as that lock has been taken once more.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 #include "core/layout.h"
@@ -64,6 +67,12 @@ struct Request {
   std::uint64_t remote_address = 0;  // Receives: where the data lies at the sender.
   std::uint64_t remote_key = 0;      // Sends: the key of the own memory.
   void* exposure = nullptr;          // The memory is open to the peer (Fabric::expose).
+
+  bool is_done() const {
+    return std::atomic_ref(const_cast<bool&>(done)).load(std::memory_order_acquire);
+  }
+  // Pairs with is_done().
+  void set_done() { std::atomic_ref(done).store(true, std::memory_order_release); }
 
   // Makes a finished Request ready for another start.
   void reset() {

@@ -24,12 +24,12 @@ constexpr std::size_t kEagerMaxWhenNear = 24576;
 }  // namespace
 
 struct ShmFabric::ShmLink final : Link {
-  ShmLink(Peer& to, Segment their_inbox, Segment own_ring)
+  ShmLink(Peer& to, Segment their_inboxes, Segment own_ring)
       : peer(&to),
-        inbox(std::move(their_inbox)),
+        inboxes(std::move(their_inboxes)),
         ring(std::move(own_ring)),
         producer(ring.as<Ring>()),
-        bell(&inbox.as<Inbox>().bell) {}
+        bell(&inboxes.as<Inboxes>().bell()) {}
   bool can_get() const override { return single_copy; }
   bool prefers_eager(std::size_t bytes) override {
     // A pair that has moved together since finds out by a message that is tried now and then.
@@ -38,7 +38,7 @@ struct ShmFabric::ShmLink final : Link {
   }
 
   Peer* peer;
-  Segment inbox;
+  Segment inboxes;
   Segment ring;
   Producer producer;
   DoorbellWord* bell;
@@ -85,16 +85,16 @@ struct ShmFabric::Help {
 
 namespace {
 
-// What an address says: "PID.FD.NONCE.INBOX.INODE" in hexadecimal; INBOX is the address of the
-// inbox in its owner's memory, for trying whether single-copy works; INODE is the memfd's, for
+// What an address says: "PID.FD.NONCE.INBOXES.INODE" in hexadecimal; INBOXES is the address of the
+// inboxes in their owner's memory, for trying whether single-copy works; INODE is the memfd's, for
 // telling later whether the process still has it open.
 struct Address {
-  std::uint64_t pid, fd, nonce, inbox, inode;
+  std::uint64_t pid, fd, nonce, inboxes, inode;
 };
 
 bool parse_address(std::string_view text, Address& address) {
   for (std::uint64_t* field :
-       {&address.pid, &address.fd, &address.nonce, &address.inbox, &address.inode}) {
+       {&address.pid, &address.fd, &address.nonce, &address.inboxes, &address.inode}) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *field, 16);
     if (error != std::errc()) return false;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
@@ -106,7 +106,7 @@ bool parse_address(std::string_view text, Address& address) {
 std::string format_address(const Address& address) {
   char text[96];
   std::snprintf(text, sizeof text, "%lx.%lx.%lx.%lx.%lx", address.pid, address.fd, address.nonce,
-                address.inbox, address.inode);
+                address.inboxes, address.inode);
   return text;
 }
 
@@ -128,27 +128,47 @@ std::uint64_t random_nonce() {
 
 std::unique_ptr<ShmFabric> ShmFabric::create(const ProcessId& self, const HostIdentity& host,
                                              const ShmOptions& options, std::string& why) {
-  Segment inbox = Segment::create("inbox", sizeof(Inbox), why);
-  if (!inbox) return nullptr;
+  Segment created = Segment::create("inbox", sizeof(Inboxes), why);
+  if (!created) return nullptr;
+  auto inboxes = std::make_shared<Segment>(std::move(created));
   const std::uint64_t nonce = random_nonce();
-  inbox_init(inbox.as<Inbox>(), nonce);
-  return std::unique_ptr<ShmFabric>(new ShmFabric(self, host, options, std::move(inbox), nonce));
+  inbox_init(inboxes->as<Inboxes>().lanes[0].inbox, nonce);
+  std::unique_ptr<ShmFabric> fabric(
+      new ShmFabric(self, host, options, std::move(inboxes), nonce, 0));
+  fabric->own_doorbell_ = std::make_shared<Doorbell>(fabric->inboxes_->as<Inboxes>().bell());
+  fabric->doorbell_ = fabric->own_doorbell_.get();
+  fabric->doorbell_->enable();
+  return fabric;
+}
+
+void ShmFabric::open_lanes(unsigned count) {
+  CHECK(count < kLanes);
+  for (unsigned lane = 1; lane <= count; ++lane) {
+    inbox_init(inboxes_->as<Inboxes>().lanes[lane].inbox, nonce_);
+  }
+}
+
+std::unique_ptr<ShmFabric> ShmFabric::make_lane(unsigned number) const {
+  CHECK(number > 0 && number < kLanes);
+  std::unique_ptr<ShmFabric> fabric(
+      new ShmFabric(self_, host_, options_, inboxes_, nonce_, number));
+  fabric->doorbell_ = doorbell_;
+  return fabric;
 }
 
 ShmFabric::ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmOptions& options,
-                     Segment inbox, std::uint64_t nonce)
+                     std::shared_ptr<Segment> inboxes, std::uint64_t nonce, unsigned lane)
     : self_(self),
       host_(host),
       options_(options),
-      inbox_(std::move(inbox)),
+      inboxes_(std::move(inboxes)),
       nonce_(nonce),
-      counters_(counters::of_fabric(name())),
-      doorbell_(inbox_.as<Inbox>().bell) {
-  doorbell_.enable();
+      lane_(lane),
+      counters_(counters::of_fabric(name())) {
   if (options_.single_copy) allow_single_copy();
 }
 
-ShmFabric::~ShmFabric() { counters_.memory_bytes.subtract(links_.size() * sizeof(Ring)); }
+ShmFabric::~ShmFabric() { counters_.memory_bytes.subtract_shared(links_.size() * sizeof(Ring)); }
 
 FabricLimits ShmFabric::limits() const {
   // Measured with bench/micro: from 4 KiB on two fragments, whose copies overlap, beat one.
@@ -160,8 +180,9 @@ FabricLimits ShmFabric::limits() const {
 
 std::string ShmFabric::address() const {
   return format_address({static_cast<std::uint64_t>(getpid()),
-                         static_cast<std::uint64_t>(inbox_.fd()), nonce_,
-                         reinterpret_cast<std::uint64_t>(&inbox_.as<Inbox>()), inbox_.inode()});
+                         static_cast<std::uint64_t>(inboxes_->fd()), nonce_,
+                         reinterpret_cast<std::uint64_t>(&inboxes_->as<Inboxes>()),
+                         inboxes_->inode()});
 }
 
 std::string ShmFabric::why_unreachable(const Card& card) const {
@@ -184,9 +205,11 @@ Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
     return nullptr;
   }
   const auto pid = static_cast<std::uint32_t>(address.pid);
-  Segment inbox = Segment::open(pid, static_cast<std::uint32_t>(address.fd), sizeof(Inbox), why);
-  if (!inbox) return nullptr;
-  if (inbox.as<Inbox>().magic != kInboxMagic || inbox.as<Inbox>().nonce != address.nonce) {
+  Segment inboxes =
+      Segment::open(pid, static_cast<std::uint32_t>(address.fd), sizeof(Inboxes), why);
+  if (!inboxes) return nullptr;
+  const Inbox& theirs = inboxes.as<Inboxes>().lanes[lane_].inbox;
+  if (theirs.magic != kInboxMagic || theirs.nonce != address.nonce) {
     why = "process " + std::to_string(pid) + " is not the one that its card describes (it ended?)";
     return nullptr;
   }
@@ -199,7 +222,7 @@ Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
   ring.card_bytes = static_cast<std::uint32_t>(own_card_.size());
   std::memcpy(ring.card, own_card_.data(), own_card_.size());
 
-  auto link = std::make_unique<ShmLink>(peer, std::move(inbox), std::move(segment));
+  auto link = std::make_unique<ShmLink>(peer, std::move(inboxes), std::move(segment));
   link->pid = pid;
   link->inbox_fd = static_cast<std::uint32_t>(address.fd);
   link->inbox_inode = address.inode;
@@ -209,16 +232,20 @@ Link* ShmFabric::connect(Peer& peer, const Card& card, std::string& why) {
   link->single_copy =
       options_.single_copy &&
       copy_from_process(pid, reinterpret_cast<std::byte*>(&probe),
-                        address.inbox + offsetof(Inbox, nonce), sizeof probe) == 0 &&
+                        address.inboxes + offsetof(Inbox, nonce), sizeof probe) == 0 &&
       probe == address.nonce;
   link->offered_at_us = fine_us();
-  link->offered = inbox_push(link->inbox.as<Inbox>(), link->offer);
+  link->offered = offer(*link);
   Doorbell::ring_if_armed(*link->bell);
-  counters_.setup_bytes.add(sizeof link->offer + own_card_.size());
-  counters_.memory_bytes.add(sizeof(Ring));
+  counters_.setup_bytes.add_shared(sizeof link->offer + own_card_.size());
+  counters_.memory_bytes.add_shared(sizeof(Ring));
   unsettled_.push_back(link.get());
   links_.push_back(std::move(link));
   return links_.back().get();
+}
+
+bool ShmFabric::offer(ShmLink& link) const {
+  return inbox_push(link.inboxes.as<Inboxes>().lanes[lane_].inbox, link.offer);
 }
 
 Post ShmFabric::send(Link& link, std::span<const std::byte> head, std::span<const std::byte> body) {
@@ -311,7 +338,7 @@ int ShmFabric::receive(FabricSink& sink, Incoming& incoming) {
 
 int ShmFabric::accept_offers(FabricSink& sink) {
   int count = 0;
-  while (const std::optional<RingOffer> offer = inbox_pop(inbox_.as<Inbox>(), inbox_position_)) {
+  while (const std::optional<RingOffer> offer = inbox_pop(inbox(), inbox_position_)) {
     attach(sink, *offer);
     ++count;
   }
@@ -340,7 +367,7 @@ int ShmFabric::settle_links(FabricSink& sink) {
   for (std::size_t i = 0; i < unsettled_.size();) {
     ShmLink& link = *unsettled_[i];
     if (!link.offered) {
-      link.offered = inbox_push(link.inbox.as<Inbox>(), link.offer);
+      link.offered = offer(link);
       if (link.offered) Doorbell::ring_if_armed(*link.bell);
     }
     const auto state = static_cast<Attachment>(
@@ -357,7 +384,7 @@ int ShmFabric::settle_links(FabricSink& sink) {
       link.settled = true;
       counters_.count_opened(fine_us() - link.offered_at_us);
     } else {
-      counters_.failed.add(1);
+      counters_.failed.add_shared(1);
       sink.on_peer_down(*link.peer, "it refused the connection (another Tern release?)");
     }
   }
@@ -374,7 +401,7 @@ std::uint32_t ShmFabric::before_sleep() {
 bool ShmFabric::has_ended(ShmLink& link) const {
   if (Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) return link.suspect = false;
   // One that left in good order is awaited by nobody; but a ring that it has not mapped stays so.
-  if (link.settled && link.inbox.as<Inbox>().left.load(std::memory_order_relaxed) != 0) {
+  if (link.settled && link.inboxes.as<Inboxes>().lanes[0].inbox.left.load(std::memory_order_relaxed) != 0) {
     return false;
   }
   if (!std::exchange(link.suspect, true)) return false;
@@ -396,7 +423,7 @@ int ShmFabric::look_for_ended(FabricSink& sink) {
     ShmLink& link = *links_[index];
     if (has_ended(link)) {
       ended.push_back(link.peer);
-      if (!link.settled) counters_.failed.add(1);
+      if (!link.settled) counters_.failed.add_shared(1);
     }
     if (link.suspect) first_suspect = std::min(first_suspect, index);
   }
@@ -409,7 +436,9 @@ int ShmFabric::look_for_ended(FabricSink& sink) {
   return static_cast<int>(ended.size());
 }
 
-void ShmFabric::leave() { inbox_.as<Inbox>().left.store(1, std::memory_order_relaxed); }
+void ShmFabric::leave() {
+  inboxes_->as<Inboxes>().lanes[0].inbox.left.store(1, std::memory_order_relaxed);
+}
 
 void ShmFabric::begin_help(Incoming& incoming, std::span<const std::byte> body) {
   Help help{&incoming, {}};
@@ -498,8 +527,8 @@ bool ShmFabric::close(Link& link) {
 }
 
 void ShmFabric::destroy(ShmLink& link) {
-  if (link.settled) counters_.closed.add(1);
-  counters_.memory_bytes.subtract(sizeof(Ring));
+  if (link.settled) counters_.closed.add_shared(1);
+  counters_.memory_bytes.subtract_shared(sizeof(Ring));
   std::erase(unsettled_, &link);
   std::erase_if(jobs_, [&link](const Job& job) { return job.link == &link; });
   std::erase_if(links_, [&link](const auto& owned) { return owned.get() == &link; });

@@ -28,6 +28,11 @@ class ShmFabric final : public Fabric {
   static std::unique_ptr<ShmFabric> create(const ProcessId& self, const HostIdentity& host,
                                            const ShmOptions& options, std::string& why);
   ~ShmFabric() override;
+  // Lets the lanes 1..count be used: from now on others may offer rings there.
+  void open_lanes(unsigned count);
+  // The fabric of an open lane, with rings and links of its own; this one outlives it, and the two
+  // need no lock between them. The addresses on cards are the same: a lane reaches its namesake.
+  std::unique_ptr<ShmFabric> make_lane(unsigned number) const;
 
   std::string_view name() const override { return "shm"; }
   FabricLimits limits() const override;
@@ -50,7 +55,7 @@ class ShmFabric final : public Fabric {
   std::unique_ptr<SharedMemory> share(std::size_t size, std::uint64_t& key) override;
   std::unique_ptr<SharedMemory> join(std::uint64_t key, std::size_t size) override;
   DoorbellWord* bell_of(Link& link) override;
-  Doorbell* doorbell() override { return &doorbell_; }
+  Doorbell* doorbell() override { return doorbell_; }
 
  private:
   struct ShmLink;
@@ -59,8 +64,10 @@ class ShmFabric final : public Fabric {
   struct Help;  // A copy out of this process that its receiver asked us to share.
 
   ShmFabric(const ProcessId& self, const HostIdentity& host, const ShmOptions& options,
-            Segment inbox, std::uint64_t nonce);
+            std::shared_ptr<Segment> inboxes, std::uint64_t nonce, unsigned lane);
+  Inbox& inbox() const { return inboxes_->as<Inboxes>().lanes[lane_].inbox; }
 
+  bool offer(ShmLink& link) const;
   void destroy(ShmLink& link);
   int accept_offers(FabricSink& sink);
   void attach(FabricSink& sink, const RingOffer& offer);
@@ -77,11 +84,13 @@ class ShmFabric final : public Fabric {
   HostIdentity host_;
   ShmOptions options_;
   std::string own_card_;
-  Segment inbox_;
+  std::shared_ptr<Segment> inboxes_;  // Of all lanes.
   std::uint64_t nonce_;
+  unsigned lane_;
   std::uint64_t inbox_position_ = 0;
   counters::FabricCounters& counters_;
-  Doorbell doorbell_;
+  std::shared_ptr<Doorbell> own_doorbell_;  // Of the process; lanes share it.
+  Doorbell* doorbell_;
   std::vector<std::unique_ptr<Incoming>> incoming_;
   bool goodbyes_ = false;  // An incoming ring has come to its end.
   std::vector<std::unique_ptr<ShmLink>> links_;

@@ -1,7 +1,7 @@
 // shm/layout.h - everything that two processes see in shared memory.
 //
 // Two kinds of segment, both memfds that vanish with the last process that maps them:
-//  - the inbox, one per process: its doorbell and a queue where others offer rings;
+//  - the inboxes of a process: its doorbell and, per lane, a queue where others offer rings;
 //  - the ring, one per direction of a pair that talks, created by the sender at its first message.
 // Offsets only, no pointers. Who writes what is said per field. The reader trusts nothing: it
 // checks every size and offset that the other side wrote against constants of its own.
@@ -36,16 +36,30 @@ struct InboxSlot {
 inline constexpr std::size_t kInboxSlots = 64;
 
 struct Inbox {
-  std::uint64_t magic;
+  std::uint64_t magic;  // 0: the lane is not in use.
   std::uint64_t
       nonce;  // As in the owner's business card: proves that the descriptor is the right one.
-  DoorbellWord bell;  // armed/needs_fence: the owner; armed is cleared by whoever rings.
-  // Set by the owner when it ends in good order: nobody waits for it any more.
+  // Lane 0's is the process's. armed/needs_fence: the owner; armed is cleared by whoever rings.
+  DoorbellWord bell;
+  // Set by the owner when it ends in good order: nobody waits for it any more. Lane 0's counts.
   std::atomic<std::uint32_t> left;
   alignas(64) std::atomic<std::uint64_t> next_position;  // Producers.
   alignas(64) InboxSlot slots[kInboxSlots];
 };
-static_assert(sizeof(Inbox) <= 4096, "one page per process");
+static_assert(sizeof(Inbox) <= 4096, "one page each");
+
+// A lane is a set of rings of its own, for threads that send and receive at the same time. Lane 0
+// is that of every process; the pages of lanes that are not used take no memory.
+inline constexpr unsigned kLanes = 9;
+struct Inboxes {
+  struct alignas(4096) Page {
+    Inbox inbox;
+  };
+  Page lanes[kLanes];
+
+  // Whichever lane a message comes by.
+  DoorbellWord& bell() { return lanes[0].inbox.bell; }
+};
 
 // --- ring ---
 
