@@ -18,6 +18,9 @@ TESTS = {
     "bandwidth": ("MB/s", False, "bandwidth"),
     "bibw": ("MB/s", False, "bidirectional bandwidth"),
     "rate": ("1/s", False, "message rate"),
+    "one_thread": ("1/s", False, "message rate of one thread"),
+    "two_threads": ("1/s", False, "message rate of two threads, a communicator each"),
+    "thread_gain": ("x", False, "two threads against one"),
     "step": ("us", True, "latency around protocol switches"),
     "worst_step": ("x", True, "worst step between sizes one byte apart"),
     "barrier": ("us", True, "barrier"),
@@ -180,6 +183,7 @@ GROUPS = {
     "steps": ("Protocol switches", "two ranks, one per core: latency at sizes one byte apart"),
     "collectives": ("Collectives", "two ranks, one per core"),
     "oversubscribed": ("More ranks than cores", "four and eight ranks, not bound"),
+    "threads": ("Threads", "one rank under MPI_THREAD_MULTIPLE, its threads one per core"),
     "startup": ("Start-up", "mpiexec of a program that only calls MPI_Init and MPI_Finalize"),
     "memory": ("Memory", "the largest of all ranks, right after MPI_Init"),
     "idle": ("Waiting", "share of a core that a rank uses while it waits for a late one"),
@@ -206,6 +210,8 @@ def measurements(quick, groups):
                     (seconds / 2, _sizes("latency", steps)), rename=(("latency", "step"),)),
         Measurement("collectives", "collectives of 2", 2, True, "collective",
                     (seconds / 2, *collectives)),
+        Measurement("threads", "threads at once", 1, False, "threads",
+                    (5 * seconds, "rate:8,1024")),
         *(Measurement("oversubscribed", f"collectives of {ranks}", ranks, False, "collective",
                       (seconds / 2, *collectives)) for ranks in (4, 8)),
         *(Measurement("startup", f"start-up of {ranks}", ranks, False, "startup",
@@ -225,6 +231,8 @@ def group_of(metric):
         return "p2p"
     if metric.test in ("step", "worst_step"):
         return "steps"
+    if metric.test in ("one_thread", "two_threads", "thread_gain"):
+        return "threads"
     if metric.test == "startup":
         return "startup"
     if metric.test in ("rss", "descriptors"):

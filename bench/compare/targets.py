@@ -38,6 +38,7 @@ TARGETS = {
     Metric("latency", 2, 1 * MB): _at_most(0.8),
     Metric("rate", 2, 8): _at_least(1.3),
     **{Metric("bandwidth", 2, size): _at_least(1.0) for size in (64 * KB, 256 * KB, 1 * MB, 4 * MB)},
+    Metric("thread_gain", 1, 8): Target(1.5, False, False),
     Metric("worst_step", 2, 0): Target(1.5, True, False),
     **{Metric("startup", ranks, 0): _at_most(0.5) for ranks in (2, 16, 64)},
     **{Metric("rss", ranks, 0): Target(8.0, True, False) for ranks in (2, 16)},
