@@ -82,6 +82,11 @@ constexpr Variable kVariables[] = {
      "auto: "
      "2000, 1000 when the host has more ranks than cores, and 20000 once it is connected over "
      "soft-RoCE."},
+    {"TERN_LANES", Kind::kNumber, "8",
+     "How many communicators of one host can be used at the same time by threads of a process "
+     "under "
+     "MPI_THREAD_MULTIPLE, 8 at most; others share. 0: one thread at a time is inside the library. "
+     "All ranks need the same."},
     {"TERN_CONNECT_TIMEOUT", Kind::kText, "180",
      "Seconds that MPI_Comm_connect waits for a server that lives but does not accept."},
     {"TERN_NAME_DIR", Kind::kText, "",

@@ -8,7 +8,7 @@
 // way, which finds out again what is the matter and says so. The receive has its short way because
 // the rate of small messages is what the receiver's instructions allow.
 //
-// Threading: never taken with MPI_THREAD_MULTIPLE. Failure: false, and nothing has happened.
+// Threading: never taken with MPI_THREAD_MULTIPLE, which has lanes.h. Failure: false, and nothing has happened.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +35,7 @@ inline bool allowed() { return is_initialized() && !entry_state.threaded; }
 
 // By the long way, which makes the short one possible for the sends that follow.
 inline void prepare(Comm& comm) {
-  latest = &comm;
+  latest = comm.lane() == nullptr ? &comm : nullptr;
   completed = to_handle(completed_send());
 }
 

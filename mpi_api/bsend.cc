@@ -4,7 +4,9 @@
 #include <new>
 
 #include "impl.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/p2p.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
@@ -115,6 +117,7 @@ int BsendBuffer::send(const DataView& data, int dest, int tag, Comm& comm) {
   place->memory = memory;
   place->reserved_bytes = reserved_for(bytes);
   place->own = std::move(own);
+  place->lane = comm.lane();
   place->on_done = message_left;
   start_send(DataView::bytes_at(memory, bytes), dest, tag, comm, SendMode::kStandard, *place);
   return MPI_SUCCESS;
@@ -122,6 +125,7 @@ int BsendBuffer::send(const DataView& data, int dest, int tag, Comm& comm) {
 
 void BsendBuffer::message_left(tern::Request& op) {
   auto& message = static_cast<Message&>(op);
+  if (message.lane != nullptr && !entry_is_mine()) return message.lane->later(op, message_left);
   BsendBuffer& buffer = *message.buffer;
   buffer.messages_.erase(message.place);
   if (!buffer.messages_.empty()) return;

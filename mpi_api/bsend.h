@@ -34,6 +34,7 @@ class BsendBuffer {
  private:
   struct Message : tern::Request {
     BsendBuffer* buffer = nullptr;
+    Lane* lane = nullptr;  // It leaves by that one.
     std::list<Message>::iterator place;
     std::byte* memory = nullptr;
     std::size_t reserved_bytes = 0;

@@ -14,6 +14,7 @@
 #include "mpi_api/errhandler.h"
 #include "mpi_api/info.h"
 #include "mpi_api/intercomm.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {
@@ -36,6 +37,8 @@ Comm::Comm(std::uint64_t context, Group* local, Group* remote)
       peers_(static_cast<Peer**>(
           // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers.
           std::calloc(static_cast<std::size_t>(std::max(remote_size_, 1)), sizeof(Peer*)))),
+      p2p_peers_(peers_),
+      p2p_engine_(runtime().engine.get()),
       local_(local),
       remote_(remote) {}
 
@@ -50,13 +53,36 @@ Comm::~Comm() {
     local_comm_->outer = nullptr;
     local_comm_->release();
   }
+  if (p2p_peers_ != peers_) std::free(p2p_peers_);
   std::free(peers_);
+}
+
+void Comm::destroy() {
+  if (lane_ == nullptr || lane_->may_destroy(*this)) delete this;
+}
+
+bool Comm::use_lane(Lane& lane) {
+  auto** const peers = static_cast<Peer**>(
+      // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers.
+      std::calloc(static_cast<std::size_t>(remote_size_), sizeof(Peer*)));
+  if (peers == nullptr) return false;
+  p2p_peers_ = peers;
+  p2p_engine_ = &lane.engine();
+  lane_ = &lane;
+  return true;
 }
 
 Peer& Comm::find_peer(int rank) {
   const Group& group = remote_ == nullptr ? *local_ : *remote_;
   Peer& found = engine().peer(group.member(rank));
   peers_[rank] = &found;
+  return found;
+}
+
+Peer& Comm::find_p2p_peer(int rank) {
+  if (lane_ == nullptr) return find_peer(rank);
+  Peer& found = p2p_engine_->peer(local_->member(rank));
+  p2p_peers_[rank] = &found;
   return found;
 }
 

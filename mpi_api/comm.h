@@ -70,6 +70,24 @@ class Comm final : public Object {
   // The same where it has been asked for before; else nullptr.
   Peer* known_peer(int rank) const { return peers_[rank]; }
 
+  // Where point-to-point messages of this communicator are matched and who they go to: in its lane,
+  // if it has one, whose lock it takes to use these (P2pGuard, LaneHold).
+  Lane* lane() const { return lane_; }
+  Engine& p2p_engine() const { return *p2p_engine_; }
+  Peer& p2p_peer(int rank) {
+    Peer* known = p2p_peers_[rank];
+    return known != nullptr ? *known : find_p2p_peer(rank);
+  }
+  Peer* known_p2p_peer(int rank) const { return p2p_peers_[rank]; }
+  // All members use the same lane from the start. False: no memory.
+  bool use_lane(Lane& lane);
+
+  // Shadows that of Object: operations of the lane, which count themselves, may still be in flight.
+  void release() {
+    if (drop_reference()) [[unlikely]]
+      destroy();
+  }
+
   std::uint64_t context() const { return context_; }                  // Point-to-point.
   std::uint64_t collective_context() const { return context_ | 1U; }  // Collectives.
   // Leaders that agree on a new communicator; no receive has wildcards here.
@@ -105,6 +123,8 @@ class Comm final : public Object {
   // 0, never.
   std::unique_ptr<coll::SharedGroup, void (*)(coll::SharedGroup*)> shared;
   int collectives_until_shared = 0;
+  // Whether all members have lanes and can reach one another there; all of them know the same.
+  enum class Lanes : std::uint8_t { kUnknown, kNone, kAll } lanes_of_members = Lanes::kUnknown;
   // Which members share a host; nullptr: all of them, or not asked for so far.
   std::unique_ptr<coll::HostMap, void (*)(coll::HostMap*)> hosts;
   bool hosts_known = false;
@@ -120,10 +140,13 @@ class Comm final : public Object {
   }
 
  private:
+  friend class Lane;
   friend Comm* make_comm(std::uint64_t context, Group* group);
   friend Comm* make_intercomm(const InterContexts& contexts, bool first, Group* local,
                               Group* remote);
   Peer& find_peer(int rank);
+  Peer& find_p2p_peer(int rank);
+  void destroy();
 
   int rank_;
   int size_;
@@ -132,6 +155,8 @@ class Comm final : public Object {
   std::uint64_t context_;
   // calloc'ed: pages of peers never talked to take no memory.
   Peer** peers_;
+  Peer** p2p_peers_;  // The same, or those of the lane.
+  Engine* p2p_engine_;
   Group* local_;
   Group* remote_;
   Comm* local_comm_ = nullptr;
@@ -139,6 +164,11 @@ class Comm final : public Object {
   std::uint32_t persistent_number_ = 0;
   std::uint32_t partition_number_ = 0;
   std::uint32_t copies_ = 0;
+  Lane* lane_ = nullptr;
+  // Under the lock of the lane: its operations in flight, and whether the last one of them is to
+  // destroy the communicator.
+  int lane_uses_ = 0;
+  bool doomed_ = false;
 };
 
 // An intracommunicator; it takes over one reference of the group (also on failure). context comes

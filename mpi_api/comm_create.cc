@@ -11,6 +11,7 @@
 #include "mpi_api/errhandler.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/intercomm.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/request.h"
 #include "mpi_api/runtime.h"
 
@@ -18,10 +19,11 @@ namespace tern::mpi {
 namespace {
 
 // Takes over a reference of group. The new communicator has the error handler of the old one.
-int make_from(Comm& comm, std::uint64_t context, Group& group, Comm** newcomm) {
+int make_from(Comm& comm, std::uint64_t context, Group& group, Comm::Lanes lanes, Comm** newcomm) {
   Comm* const made = make_comm(context, &group);
   if (made == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*made, comm.errhandler);
+  assign_lane(*made, lanes);
   *newcomm = made;
   return MPI_SUCCESS;
 }
@@ -55,16 +57,45 @@ int make_twin(Comm& comm, const InterContexts& contexts, const Info* hints, Comm
   return MPI_SUCCESS;
 }
 
+// A context for a new communicator, and whether the process that offers it has lanes.
+struct ContextOffer {
+  std::uint64_t context;
+  std::uint64_t lanes;
+};
+
+// Whether it is worth asking all members of a communicator for their lanes, once. All of them come
+// to the same result. Members on several hosts have none in common.
+bool asks_for_lanes(const Comm& comm) {
+  if (comm.lanes_of_members != Comm::Lanes::kUnknown) return false;
+  if (comm.size() == 1) return true;
+  const spawn::LaunchInfo& info = runtime().wireup->info();
+  return info.local_size == info.size && is_of_own_job(comm.group());
+}
+
+// The same context at all members, drawn by the first one.
+int agree_on_context(Comm& comm, std::uint64_t& context) {
+  if (comm.rank() == 0) context = new_context();
+  if (!asks_for_lanes(comm)) return coll::bcast_bytes(comm, &context, sizeof context, 0);
+  const ContextOffer mine{context, lanes_offer()};
+  std::vector<ContextOffer> all(static_cast<std::size_t>(comm.size()));
+  if (const int error = coll::allgather_bytes(comm, &mine, sizeof mine, all.data())) return error;
+  context = all[0].context;
+  LaneVote vote;
+  for (const ContextOffer& offer : all) vote.count(offer.lanes);
+  comm.lanes_of_members = vote.result();
+  return MPI_SUCCESS;
+}
+
 int dup(Comm& comm, const Info* hints, Comm** newcomm) {
   InterContexts contexts;
   if (comm.is_inter()) {
     if (const int error = dup_contexts(comm, contexts)) return error;
   } else {
-    if (comm.rank() == 0) contexts.between = new_context();
-    std::uint64_t& context = contexts.between;
-    if (const int error = coll::bcast_bytes(comm, &context, sizeof context, 0)) return error;
+    if (const int error = agree_on_context(comm, contexts.between)) return error;
   }
-  return make_twin(comm, contexts, hints, newcomm);
+  if (const int error = make_twin(comm, contexts, hints, newcomm)) return error;
+  assign_lane(**newcomm, comm.lanes_of_members);
+  return MPI_SUCCESS;
 }
 
 // A communicator whose context is on its way.
@@ -91,6 +122,7 @@ int idup(Comm& comm, const Info* hints, Comm** newcomm, Request** request) {
   const std::uint64_t context = comm.rank() == 0 ? new_context() : 0;
   const int error = make_twin(comm, {context, 0}, hints, &made);
   if (made == nullptr) return error;
+  made->lanes_of_members = comm.lanes_of_members;  // It has none itself: its context is to come.
   made->retain();
   auto* const pending = new Pending{made, context};
   *request =
@@ -172,10 +204,11 @@ int share_context(const Group& group, std::uint64_t plane, int tag, std::uint64_
   return MPI_SUCCESS;
 }
 
-int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm) {
+int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm::Lanes lanes,
+                Comm** newcomm) {
   Group* const group = subgroup(comm.group(), members);
   return group == nullptr ? fail_no_memory("a communicator")
-                          : make_from(comm, context, *group, newcomm);
+                          : make_from(comm, context, *group, lanes, newcomm);
 }
 
 namespace impl {
@@ -198,9 +231,9 @@ int comm_split(Comm* comm, int color, int key, Comm** newcomm) {
   struct Choice {
     int color;
     int key;
-    std::uint64_t context;
+    ContextOffer offer;
   };
-  const Choice mine{color, key, new_context()};
+  const Choice mine{color, key, {new_context(), lanes_offer()}};
   std::vector<Choice> all(static_cast<std::size_t>(comm->size()));
   if (const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data())) return error;
   *newcomm = nullptr;
@@ -214,7 +247,9 @@ int comm_split(Comm* comm, int color, int key, Comm** newcomm) {
     if (choice(rank).color == color) members.push_back(rank);
   }
   std::ranges::stable_sort(members, {}, [&](int rank) { return choice(rank).key; });
-  return derive_comm(*comm, members, choice(members[0]).context, newcomm);
+  LaneVote vote;
+  for (const int rank : members) vote.count(choice(rank).offer.lanes);
+  return derive_comm(*comm, members, choice(members[0]).offer.context, vote.result(), newcomm);
 }
 
 int comm_create(Comm* comm, Group* group, Comm** newcomm) {
@@ -223,19 +258,21 @@ int comm_create(Comm* comm, Group* group, Comm** newcomm) {
   // all the same, offering no context, so that the others get an error and do not wait for ever.
   std::vector<int> members;
   const int wrong = ranks_of_group(*comm, *group, members);
-  const std::uint64_t mine = wrong == MPI_SUCCESS ? new_context() : 0;
-  std::vector<std::uint64_t> all(static_cast<std::size_t>(comm->size()));
+  const ContextOffer mine{wrong == MPI_SUCCESS ? new_context() : 0, lanes_offer()};
+  std::vector<ContextOffer> all(static_cast<std::size_t>(comm->size()));
   const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data());
   if (wrong != MPI_SUCCESS) return wrong;
   if (error != MPI_SUCCESS) return error;
   *newcomm = nullptr;
   if (group->rank() == MPI_UNDEFINED) return MPI_SUCCESS;
-  const std::uint64_t context = all[static_cast<std::size_t>(members[0])];
+  const std::uint64_t context = all[static_cast<std::size_t>(members[0])].context;
   if (context == 0) {
     return fail(MPI_ERR_GROUP, "rank {} of comm, the first of group, has passed a wrong group",
                 members[0]);
   }
-  return derive_comm(*comm, members, context, newcomm);
+  LaneVote vote;
+  for (const int rank : members) vote.count(all[static_cast<std::size_t>(rank)].lanes);
+  return derive_comm(*comm, members, context, vote.result(), newcomm);
 }
 
 int comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
@@ -246,7 +283,10 @@ int comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
   std::uint64_t context = 0;
   const int error = share_context(*group, comm->creation_context(), tag, context);
   if (error != MPI_SUCCESS) return error;
-  return derive_comm(*comm, members, context, newcomm);
+  // Members may call this in different orders with what tells them more about comm's lanes, but
+  // whether comm itself has one they have known since it was made.
+  return derive_comm(*comm, members, context,
+                     comm->lane() != nullptr ? Comm::Lanes::kAll : Comm::Lanes::kUnknown, newcomm);
 }
 
 }  // namespace impl

@@ -16,8 +16,10 @@ namespace tern::mpi {
 // else takes part; all members pass the same plane (where they meet) and tag.
 int share_context(const Group& group, std::uint64_t plane, int tag, std::uint64_t& context);
 
-// Makes the new communicator of `members`, ranks of the old one in their new order. Local.
-int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm** newcomm);
+// Makes the new communicator of `members`, ranks of the old one in their new order. Local. `lanes`
+// must be the same at all members.
+int derive_comm(Comm& comm, std::span<const int> members, std::uint64_t context, Comm::Lanes lanes,
+                Comm** newcomm);
 
 // The members of `from` with these ranks, in this order; one reference is the caller's. nullptr
 // when there is no memory.

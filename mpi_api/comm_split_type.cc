@@ -14,6 +14,7 @@
 #include "mpi_api/comm_hints.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/hardware.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/info.h"
 #include "mpi_api/runtime.h"
 
@@ -33,6 +34,7 @@ struct Member {
   std::int32_t wish;
   std::int32_t key;
   std::uint64_t context;
+  std::uint64_t lanes;
 };
 using Members = std::vector<Member>;
 
@@ -101,7 +103,7 @@ namespace impl {
 int comm_split_type(Comm* comm, int split_type, int key, Info* info, Comm** newcomm) {
   std::int32_t wish = kNothing;
   if (const int error = find_wish(split_type, info, wish)) return error;
-  const Member mine{place_of_this_process(), wish, key, new_context()};
+  const Member mine{place_of_this_process(), wish, key, new_context(), lanes_offer()};
   Members all(static_cast<std::size_t>(comm->size()));
   if (const int error = coll::allgather_bytes(*comm, &mine, sizeof mine, all.data())) return error;
 
@@ -122,8 +124,10 @@ int comm_split_type(Comm* comm, int split_type, int key, Info* info, Comm** newc
   if (members.empty()) return MPI_SUCCESS;  // Not confined to one instance of the resource.
   const auto key_of = [&all](int rank) { return all[static_cast<std::size_t>(rank)].key; };
   std::ranges::stable_sort(members, {}, key_of);
+  LaneVote vote;
+  for (const int rank : members) vote.count(all[static_cast<std::size_t>(rank)].lanes);
   const std::uint64_t context = all[static_cast<std::size_t>(members[0])].context;
-  if (const int error = derive_comm(*comm, members, context, newcomm)) return error;
+  if (const int error = derive_comm(*comm, members, context, vote.result(), newcomm)) return error;
   if (resource) set_hint(**newcomm, "mpi_hw_resource_type", resource_name(*resource));
   return MPI_SUCCESS;
 }

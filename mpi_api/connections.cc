@@ -7,6 +7,8 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/entry.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {
@@ -180,6 +182,12 @@ void Connections::fail_receives_of(const Comm& comm, int rank, Peer& lost) {
   // Read first: what completes may free the communicator.
   const std::uint64_t context = comm.context();
   const std::uint64_t local = comm.is_inter() ? comm.local_comm().collective_context() : context;
+  if (Lane* const lane = comm.lane(); lane != nullptr) {
+    const LaneHold hold(lane);
+    lane->engine().fail_receives(lane->engine().peer(lost.id), [context, rank](const Envelope& e) {
+      return e.context == context && (e.source == rank || e.source == kAnySource);
+    });
+  }
   engine_.fail_receives(lost, [context, local, rank](const Envelope& e) {
     if (e.context == context) return e.source == rank || e.source == kAnySource;
     return (e.context & ~kPlanes) == context || e.context == local;
@@ -202,6 +210,7 @@ void Connections::fail_waiting_for_own_job() {
     failures_seen_ = engine_.failures();
     lost_members_ = engine_.failed_peers();
     std::erase_if(lost_members_, [this](const Peer* peer) { return is_foreign(peer->id); });
+    lose_in_lanes();
   }
   for (Peer* const lost : lost_members_) {
     for (std::size_t i = 0; i < all_comms_.size(); ++i) {
@@ -214,6 +223,18 @@ void Connections::fail_waiting_for_own_job() {
       }
     }
   }
+}
+
+// What is under way with them in lanes fails as well.
+void Connections::lose_in_lanes() {
+  if (runtime().lanes == nullptr) return;
+  runtime().lanes->for_each([this](Lane& lane) {
+    for (const Peer* const lost : lost_members_) {
+      Peer& there = lane.engine().peer(lost->id);
+      there.ended = there.ended || lost->ended;
+      lane.engine().lose(there, lost->why);
+    }
+  });
 }
 
 void Connections::drop_strangers() {

@@ -90,6 +90,7 @@ class Connections {
   void look_at(const ProcessId& id, Process& process);
   void fail_waiting();
   void fail_waiting_for_own_job();
+  void lose_in_lanes();
   void fail_receives_of(const Comm& comm, int rank, Peer& lost);
   template <class Visit>
   void for_each_foreign(const Comm& comm, Visit visit) const;

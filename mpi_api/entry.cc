@@ -1,70 +1,72 @@
-// mpi_api/entry.cc - the entry lock; see entry.h.
+// mpi_api/entry.cc - the entry lock, alone and together with that of a lane; see entry.h.
 #include "mpi_api/entry.h"
 
-#include <sched.h>
+#include <utility>
 
-#include <mutex>
-#include <thread>
-
-#include "core/check.h"
+#include "mpi_api/comm.h"
+#include "mpi_api/lanes.h"
+#include "mpi_api/owned_lock.h"
 
 namespace tern::mpi {
 namespace {
 
-// A recursive lock that is fair enough: a thread that polls takes and drops it in a tight loop, and
-// a plain mutex would let it win every time. Whoever sees others waiting stands back once.
-struct EntryLock {
-  std::mutex mutex;
-  std::atomic<std::thread::id> owner{};
-  int levels = 0;  // Touched by the owner only.
-  std::atomic<int> waiting{0};
-};
-
-EntryLock& entry_lock() {
-  static EntryLock* const lock = new EntryLock;  // Never destroyed: threads may outlive main().
+OwnedLock& entry_lock() {
+  static OwnedLock* const lock = new OwnedLock;  // Never destroyed: threads may outlive main().
   return *lock;
 }
 
-void acquire(EntryLock& lock, int levels) {
-  lock.waiting.fetch_add(1, std::memory_order_relaxed);
-  lock.mutex.lock();
-  lock.waiting.fetch_sub(1, std::memory_order_relaxed);
-  lock.owner.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  lock.levels = levels;
-}
+// The lane that this thread has taken after the entry lock. One at a time while it may idle.
+thread_local Lane* held_lane = nullptr;
 
 }  // namespace
 
 EntryState entry_state;
 
-void lock_entry() {
-  EntryLock& lock = entry_lock();
-  if (lock.owner.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-    ++lock.levels;
-  } else {
-    acquire(lock, 1);
+void lock_entry() { entry_lock().lock(); }
+bool try_lock_entry() { return entry_lock().try_lock(); }
+void unlock_entry() { entry_lock().unlock(); }
+bool entry_is_mine() { return entry_lock().mine(); }
+
+HeldLocks release_entry_fully() {
+  HeldLocks held;
+  held.lane = std::exchange(held_lane, nullptr);
+  if (held.lane != nullptr) held.lane_levels = held.lane->lock().release_fully();
+  held.entry_levels = entry_lock().release_fully();
+  return held;
+}
+
+void reacquire_entry(const HeldLocks& held) {
+  entry_lock().reacquire(held.entry_levels);
+  if (held.lane != nullptr) held.lane->lock().reacquire(held.lane_levels);
+  held_lane = held.lane;
+}
+
+void LaneHold::take() {
+  lane_->lock().lock();
+  before_ = std::exchange(held_lane, lane_);
+}
+
+void LaneHold::drop() {
+  held_lane = before_;
+  lane_->lock().unlock();
+}
+
+void P2pGuard::lock(MPI_Comm comm) {
+  lock_entry();
+  // The handle has not been checked so far.
+  const Comm* const found = find_comm(comm);
+  lane_ = found == nullptr ? nullptr : found->lane();
+  if (lane_ == nullptr) return;
+  lane_->lock().lock();
+  before_ = std::exchange(held_lane, lane_);
+}
+
+void P2pGuard::unlock() {
+  if (lane_ != nullptr) {
+    held_lane = before_;
+    lane_->lock().unlock();
   }
-}
-
-void unlock_entry() {
-  EntryLock& lock = entry_lock();
-  if (--lock.levels > 0) return;
-  lock.owner.store(std::thread::id(), std::memory_order_relaxed);
-  lock.mutex.unlock();
-}
-
-int release_entry_fully() {
-  EntryLock& lock = entry_lock();
-  CHECK(lock.owner.load(std::memory_order_relaxed) == std::this_thread::get_id());
-  const int levels = std::exchange(lock.levels, 1);
   unlock_entry();
-  return levels;
-}
-
-void reacquire_entry(int levels) {
-  EntryLock& lock = entry_lock();
-  if (lock.waiting.load(std::memory_order_relaxed) > 0) sched_yield();
-  acquire(lock, levels);
 }
 
 }  // namespace tern::mpi

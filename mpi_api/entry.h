@@ -1,7 +1,11 @@
 // mpi_api/entry.h - what every MPI function does on its way in and out.
 //
-// Threading: with MPI_THREAD_MULTIPLE one recursive lock serialises the library; every wait drops
-// it while it idles. Below that level EntryGuard costs one load and one branch.
+// Threading: with MPI_THREAD_MULTIPLE one recursive lock serialises the library, but for what lanes
+// do by themselves (lanes.h); every wait drops it while it idles. Below that level a guard costs one
+// load and one branch.
+//
+// The order of locks: the entry lock, then those of lanes. Who holds a lane without the entry lock
+// may only try to take others.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -22,12 +26,44 @@ extern EntryState entry_state;
 inline bool is_initialized() { return entry_state.initialized.load(std::memory_order_relaxed); }
 inline bool checks_on() { return entry_state.checks; }
 
+class Lane;  // lanes.h
+
 // The lock. Recursive, because user callbacks that MPI calls may call MPI.
 void lock_entry();
+bool try_lock_entry();
 void unlock_entry();
-// Drops all levels that this thread holds, and takes them again: around yields and sleeps.
-int release_entry_fully();
-void reacquire_entry(int levels);
+bool entry_is_mine();
+
+// Drops all levels that this thread holds, those of its lane included, and takes them again: around
+// yields and sleeps. Precondition: the thread holds the entry lock.
+struct HeldLocks {
+  int entry_levels = 0;
+  Lane* lane = nullptr;
+  int lane_levels = 0;
+};
+HeldLocks release_entry_fully();
+void reacquire_entry(const HeldLocks& held);
+
+// Holds a lane, for a thread that has the entry lock. nullptr: nothing to hold.
+class LaneHold {
+ public:
+  explicit LaneHold(Lane* lane) : lane_(lane) {
+    if (lane_ != nullptr) [[unlikely]]
+      take();
+  }
+  ~LaneHold() {
+    if (lane_ != nullptr) [[unlikely]]
+      drop();
+  }
+  LaneHold(const LaneHold&) = delete;
+  LaneHold& operator=(const LaneHold&) = delete;
+
+ private:
+  void take();
+  void drop();
+  Lane* lane_;
+  Lane* before_ = nullptr;
+};
 
 class EntryGuard {
  public:
@@ -45,6 +81,28 @@ class EntryGuard {
 
  private:
   bool locked_;
+};
+
+// The same for calls of point-to-point communication, which work in the lane of their communicator.
+class P2pGuard {
+ public:
+  explicit P2pGuard(MPI_Comm comm) : locked_(entry_state.threaded) {
+    if (locked_) [[unlikely]]
+      lock(comm);
+  }
+  ~P2pGuard() {
+    if (locked_) [[unlikely]]
+      unlock();
+  }
+  P2pGuard(const P2pGuard&) = delete;
+  P2pGuard& operator=(const P2pGuard&) = delete;
+
+ private:
+  void lock(MPI_Comm comm);
+  void unlock();
+  bool locked_;
+  Lane* lane_ = nullptr;
+  Lane* before_ = nullptr;
 };
 
 // An array of counts or displacements that is int[] in MPI_X and MPI_Count[]/MPI_Aint[] in MPI_X_c.

@@ -91,9 +91,9 @@ int call(Function* function, Handle handle, int error) {
     return error;
   }
   lock_entry();  // Some callers hold it, some do not; releasing asks for a holder.
-  const int levels = release_entry_fully();
+  const HeldLocks held = release_entry_fully();
   function(&handle, &error);
-  reacquire_entry(levels);
+  reacquire_entry(held);
   unlock_entry();
   return error;
 }

@@ -151,8 +151,10 @@ bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view n
   std::string why;
   std::unique_ptr<Fabric> fabric;
   if (name == kShm) {
-    fabric =
+    auto shm =
         shm::ShmFabric::create(engine.self(), host, {config_.flag("TERN_SHM_SINGLE_COPY")}, why);
+    shm_ = shm.get();
+    fabric = std::move(shm);
   } else if (name == kVerbs) {
     fabric = make_verbs(engine.self(), config_, why);
   } else {
@@ -165,6 +167,17 @@ bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view n
   open_.push_back(name);
   engine.add_fabric(std::move(fabric));
   return true;
+}
+
+bool FabricSet::can_make_lanes() const { return shm_ != nullptr && open_.front() == kShm; }
+
+void FabricSet::open_lanes(unsigned count) {
+  static_assert(kLanesMax < shm::kLanes);
+  shm_->open_lanes(count);
+}
+
+std::unique_ptr<Fabric> FabricSet::make_lane(unsigned number) const {
+  return shm_->make_lane(number);
 }
 
 int FabricSet::open(Engine& engine, const HostIdentity& host, bool one_host) {

@@ -1,5 +1,6 @@
 // mpi_api/fabrics.h - which fabrics this build has, and which of them can be used here.
 #pragma once
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -7,6 +8,10 @@
 
 #include "core/config.h"
 #include "core/engine.h"
+
+namespace tern::shm {
+class ShmFabric;  // shm/fabric.h
+}
 
 namespace tern::mpi {
 
@@ -26,6 +31,13 @@ class FabricSet {
   void open_rest(Engine& engine);
   bool has_rest() const { return !waiting_.empty(); }
 
+  // Lanes (lanes.h) are of shared memory, where it is what the engine prefers.
+  bool can_make_lanes() const;
+  static constexpr unsigned kLanesMax = 8;
+  // Preconditions: can_make_lanes(); 0 < number <= count <= kLanesMax.
+  void open_lanes(unsigned count);
+  std::unique_ptr<Fabric> make_lane(unsigned number) const;
+
  private:
   struct Absent {
     std::string_view name;
@@ -35,6 +47,7 @@ class FabricSet {
   std::string reasons() const;
 
   Config config_;
+  shm::ShmFabric* shm_ = nullptr;  // The engine's, when it is open.
   std::vector<std::string_view> open_;
   std::vector<std::string_view> waiting_;
   std::vector<Absent> refused_;

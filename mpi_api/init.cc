@@ -2,6 +2,7 @@
 // objects.
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -25,6 +26,7 @@
 #include "mpi_api/fabrics.h"
 #include "mpi_api/group.h"
 #include "mpi_api/info.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/message.h"
 #include "mpi_api/op.h"
 #include "mpi_api/parting.h"
@@ -41,9 +43,10 @@ namespace {
 
 // Between the engine, which wants cards, and the wire-up service, which has them. Its poll() is
 // also where progress hears of what the MPI layer waits for besides messages.
-class CardDesk final : public CardSource, private spawn::WireUpSink {
+class CardDesk : public CardSource, private spawn::WireUpSink {
  public:
   explicit CardDesk(spawn::WireUp& wireup) : wireup_(wireup) {}
+  virtual ~CardDesk() = default;
 
   void request_card(const ProcessId& id) override {
     if (id.job != wireup_.info().job_id) {
@@ -71,7 +74,9 @@ class CardDesk final : public CardSource, private spawn::WireUpSink {
  private:
   void on_card(int rank, std::span<const std::byte> card, std::string_view why) override {
     const ProcessId id{wireup_.info().job_id, static_cast<std::uint64_t>(rank)};
-    engine().on_card(id, {reinterpret_cast<const char*>(card.data()), card.size()}, why);
+    const std::string_view text(reinterpret_cast<const char*>(card.data()), card.size());
+    engine().on_card(id, text, why);
+    if (the_runtime.lanes != nullptr) the_runtime.lanes->on_card(id, text, why);
   }
   void on_barrier_done() override { barrier_done_ = true; }
   void on_lost() override { lost_ = true; }
@@ -79,6 +84,16 @@ class CardDesk final : public CardSource, private spawn::WireUpSink {
   spawn::WireUp& wireup_;
   bool barrier_done_ = false;
   bool lost_ = false;
+};
+
+// Where there may be lanes, progress of the engine is progress of theirs, too.
+class LanedCardDesk final : public CardDesk {
+ public:
+  using CardDesk::CardDesk;
+  int poll() override {
+    const int events = CardDesk::poll();
+    return the_runtime.lanes == nullptr ? events : events + the_runtime.lanes->turn();
+  }
 };
 
 std::unique_ptr<CardDesk> card_desk;
@@ -104,7 +119,7 @@ WaitPolicy wait_policy(const Config& config, const spawn::LaunchInfo& info) {
   return policy;
 }
 
-thread_local int dropped_levels = 0;
+thread_local HeldLocks dropped;
 
 void enter_thread_level(int level) {
   the_runtime.thread_level = level;
@@ -113,8 +128,8 @@ void enter_thread_level(int level) {
   engine().wait_state().before_idle = nullptr;
   engine().wait_state().after_idle = nullptr;
   if (!entry_state.threaded) return;
-  engine().wait_state().before_idle = [] { dropped_levels = release_entry_fully(); };
-  engine().wait_state().after_idle = [] { reacquire_entry(dropped_levels); };
+  engine().wait_state().before_idle = [] { dropped = release_entry_fully(); };
+  engine().wait_state().after_idle = [] { reacquire_entry(dropped); };
 }
 
 void make_predefined_objects() {
@@ -177,6 +192,7 @@ int give_up(int error) {
   the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
+  the_runtime.lanes.reset();
   the_runtime.fabrics.reset();
   the_runtime.engine.reset();
   card_desk.reset();
@@ -185,7 +201,7 @@ int give_up(int error) {
 }
 
 // Engine, fabrics and predefined objects: all but the world model.
-int bring_up() {
+int bring_up(int thread_level) {
   std::string why;
   if (the_runtime.wireup == nullptr) the_runtime.wireup = spawn::make_wireup(why);
   if (the_runtime.wireup == nullptr) return fail(MPI_ERR_OTHER, "{}", why);
@@ -198,7 +214,11 @@ int bring_up() {
   warn(config, warnings, info.rank);
   entry_state.checks = config.flag("TERN_CHECKS");
 
-  card_desk = std::make_unique<CardDesk>(*the_runtime.wireup);
+  if (thread_level == MPI_THREAD_MULTIPLE) {
+    card_desk = std::make_unique<LanedCardDesk>(*the_runtime.wireup);
+  } else {
+    card_desk = std::make_unique<CardDesk>(*the_runtime.wireup);
+  }
   const EngineOptions options{config.number("TERN_EAGER_MAX"), wait_policy(config, info)};
   the_runtime.engine = std::make_unique<Engine>(info.id(), *card_desk, options);
   the_runtime.connections = std::make_unique<Connections>(engine());
@@ -220,6 +240,11 @@ int bring_up() {
   }
   the_runtime.context_base = (static_cast<std::uint64_t>(info.rank) + 1) << 40 ^ context_mask(info);
   make_predefined_objects();
+  const auto lanes = static_cast<unsigned>(
+      std::min<std::uint64_t>(config.number("TERN_LANES"), FabricSet::kLanesMax));
+  if (thread_level == MPI_THREAD_MULTIPLE && lanes > 0 && the_runtime.fabrics->can_make_lanes()) {
+    the_runtime.lanes = std::make_unique<Lanes>(*the_runtime.fabrics, engine(), options, lanes);
+  }
   return MPI_SUCCESS;
 }
 
@@ -228,7 +253,7 @@ bool in_use() { return the_runtime.world_active() || the_runtime.sessions > 0; }
 // The thread level can be chosen as long as nobody uses MPI: others may be inside it right now.
 int prepare(int thread_level) {
   if (the_runtime.engine == nullptr) {
-    if (const int error = bring_up()) return error;
+    if (const int error = bring_up(thread_level)) return error;
   }
   if (!in_use()) enter_thread_level(thread_level);
   return MPI_SUCCESS;
@@ -261,6 +286,7 @@ void take_down() {
   the_runtime.spawned.reset();
   the_runtime.contact.reset();
   the_runtime.connections.reset();
+  the_runtime.lanes.reset();
   the_runtime.fabrics.reset();
   the_runtime.engine.reset();
   card_desk.reset();
@@ -313,7 +339,7 @@ int shut_down() {
   the_runtime.connections->drop_strangers();
   the_runtime.spawned->release_all();
   if (report != nullptr) report->send();
-  engine().wait_until([] { return engine().drained(); });
+  engine().wait_until([] { return all_drained(); });
   if (the_runtime.wireup->info().size > 1) meet_everybody();
   if (report != nullptr) report->finish();
   report.reset();  // It has a receive in the engine.
@@ -335,6 +361,10 @@ int raised(int error, const char* function) {
 
 std::uint64_t new_context() {
   return the_runtime.context_base ^ (++the_runtime.context_count << 2);
+}
+
+bool all_drained() {
+  return engine().drained() && (the_runtime.lanes == nullptr || the_runtime.lanes->drained());
 }
 
 int open_session(int thread_level) {

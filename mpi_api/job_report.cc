@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/format.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {
@@ -43,6 +44,30 @@ std::string why_no_other(const Peer& peer) {
   return text;
 }
 
+counters::Volume sent_to(const Peer& peer) {
+  const counters::Volumes volumes = Engine::traffic_with(peer);
+  return volumes[static_cast<std::size_t>(counters::Protocol::kEager)] +
+         volumes[static_cast<std::size_t>(counters::Protocol::kRendezvous)];
+}
+
+// What went by lanes is part of what went to the same rank by the same fabric.
+void add_lanes(RankTraffic& part, std::uint64_t job) {
+  if (runtime().lanes == nullptr) return;
+  runtime().lanes->for_each([&](Lane& lane) {
+    lane.engine().for_each_peer([&](const Peer& peer) {
+      const counters::Volume sent = sent_to(peer);
+      if (peer.id.job != job || sent.messages == 0 || peer.fabric == nullptr) return;
+      const auto rank = static_cast<preconnect::Rank>(peer.id.rank);
+      const auto known = std::ranges::find(part.peers, rank, &RankTraffic::Peer::rank);
+      if (known != part.peers.end()) {
+        known->sent = known->sent + sent;
+      } else {
+        part.peers.push_back({rank, peer.fabric->name(), {}, sent});
+      }
+    });
+  });
+}
+
 RankTraffic part_of_this_process() {
   const spawn::LaunchInfo& info = runtime().wireup->info();
   const Preconnected& in_advance = runtime().preconnected;
@@ -57,10 +82,7 @@ RankTraffic part_of_this_process() {
   part.fabrics = sums_of_process();
   engine().for_each_peer([&](const Peer& peer) {
     const bool lost = peer.state == Peer::State::kFailed;
-    const counters::Volumes volumes = Engine::traffic_with(peer);
-    const counters::Volume sent =
-        volumes[static_cast<std::size_t>(counters::Protocol::kEager)] +
-        volumes[static_cast<std::size_t>(counters::Protocol::kRendezvous)];
+    const counters::Volume sent = sent_to(peer);
     // Who was only connected in advance, or has sent us its report already, was not talked to.
     if (peer.id.job != info.job_id || (sent.messages == 0 && !lost)) return;
     const bool is_self = peer.id == engine().self();
@@ -68,6 +90,7 @@ RankTraffic part_of_this_process() {
                           peer.fabric == nullptr ? "none" : peer.fabric->name(),
                           is_self ? std::string() : why_no_other(peer), sent});
   });
+  add_lanes(part, info.job_id);
   std::ranges::sort(part.peers, {}, &RankTraffic::Peer::rank);
   return part;
 }

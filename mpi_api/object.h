@@ -67,7 +67,7 @@ class Object {
   void retain() { ++references_; }
   // Destroys the object with the last reference. Predefined objects are never destroyed by this.
   void release() {
-    if (--references_ == 0 && !predefined()) delete this;
+    if (drop_reference()) delete this;
   }
   bool predefined() const { return handle_ != 0; }
   // The ABI value of a predefined object's handle; 0 for user objects.
@@ -81,6 +81,10 @@ class Object {
   static void operator delete(void* object, std::size_t size) { arena::deallocate(object, size); }
 
  protected:
+  // True when that was the last one of an object that can be destroyed.
+  bool drop_reference() { return --references_ == 0 && !predefined(); }
+  bool has_references() const { return references_ != 0; }
+
   // Where an object is used again instead of being destroyed and made anew: to handles it is a
   // freed one in between.
   void set_aside() { kind_ = Kind::kFreed; }
@@ -131,6 +135,7 @@ class Errhandler;
 class Request;
 class Message;
 class Session;
+class Lane;  // No object: lanes.h.
 
 // Unchecked: the caller knows that the handle is valid (generated code after its checks, or with
 // TERN_CHECKS=0). The NULL handles give nullptr.

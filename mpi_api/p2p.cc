@@ -8,7 +8,9 @@
 #include "impl.h"
 #include "mpi_api/at_once.h"
 #include "mpi_api/bsend.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {
@@ -36,9 +38,61 @@ bool send_small_now(Peer& peer, const Envelope& envelope, const DataView& data) 
   return Engine::send_now(peer, envelope, packed.data(), size);
 }
 
+int hand_out(P2pRequest& made, bool persistent, Request** request) {
+  made.persistent = persistent;
+  made.active = false;
+  if (!persistent) {
+    if (const int error = made.start(); error != MPI_SUCCESS) {
+      made.release();
+      return error;
+    }
+  }
+  *request = &made;
+  return MPI_SUCCESS;
+}
+
+// One whose operation belongs to a lane.
+class LanedRequest final : public P2pRequest {
+ public:
+  LanedRequest(Transfer transfer, const void* buffer, MPI_Count count, Datatype& datatype, int rank,
+               int tag, Comm& communicator)
+      : P2pRequest(transfer, buffer, count, datatype, rank, tag, communicator) {
+    lane = communicator.lane();
+    plain = false;
+  }
+  int start() override {
+    const LaneHold hold(lane);
+    return P2pRequest::start();
+  }
+  void cancel() override {
+    const LaneHold hold(lane);
+    P2pRequest::cancel();
+  }
+};
+
+// begin() on a communicator that has a lane.
+int begin_in_lane(Transfer transfer, bool persistent, const void* buffer, MPI_Count count,
+                  Datatype& datatype, int rank, int tag, Comm& comm, Request** request) {
+  Lane& lane = *comm.lane();
+  if (transfer == Transfer::kReceive && !persistent && datatype.predefined() &&
+      rank != MPI_PROC_NULL) {
+    LaneRequest* made = lane.take_up();
+    if (made == nullptr && lane.refill()) made = lane.take_up();
+    if (made == nullptr) return fail_no_memory("a request");
+    made->receive(view(buffer, count, datatype), rank, tag, comm);
+    *request = made;
+    return MPI_SUCCESS;
+  }
+  auto* const made = make<LanedRequest>(transfer, buffer, count, datatype, rank, tag, comm);
+  return made == nullptr ? fail_no_memory("a request") : hand_out(*made, persistent, request);
+}
+
 // The common end of MPI_I... and MPI_..._init.
 int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count count,
           Datatype& datatype, int rank, int tag, Comm& comm, Request** request) {
+  if (comm.lane() != nullptr) [[unlikely]] {
+    return begin_in_lane(transfer, persistent, buffer, count, datatype, rank, tag, comm, request);
+  }
   if (transfer == Transfer::kReceive && !persistent && datatype.predefined() &&
       rank != MPI_PROC_NULL) {
     *request = P2pRequest::start_again(view(buffer, count, datatype), datatype, rank, tag, comm);
@@ -46,17 +100,8 @@ int begin(Transfer transfer, bool persistent, const void* buffer, MPI_Count coun
   }
   auto* const made = make<P2pRequest>(transfer, buffer, count, datatype, rank, tag, comm);
   if (made == nullptr) return fail_no_memory("a request");
-  made->persistent = persistent;
   made->reusable = transfer == Transfer::kReceive && !persistent && datatype.predefined();
-  made->active = false;
-  if (!persistent) {
-    if (const int error = made->start(); error != MPI_SUCCESS) {
-      made->release();
-      return error;
-    }
-  }
-  *request = made;
-  return MPI_SUCCESS;
+  return hand_out(*made, persistent, request);
 }
 
 }  // namespace
@@ -84,7 +129,7 @@ int P2pRequest::start() {
         complete_null(op);
       } else {
         op.envelope = {comm->context(), rank_, tag_};
-        engine().receive(op);
+        comm->p2p_engine().receive(op);
       }
       return MPI_SUCCESS;
     case Transfer::kBufferedSend:
@@ -117,21 +162,21 @@ int P2pRequest::result(MPI_Status& status) {
 
 void P2pRequest::cancel() {
   if (transfer_ == Transfer::kReceive) {
-    engine().cancel_receive(op);
+    comm->p2p_engine().cancel_receive(op);
   } else if (transfer_ != Transfer::kBufferedSend) {
-    engine().cancel_send(op);
+    comm->p2p_engine().cancel_send(op);
   }
 }
 
 void start_send(const DataView& data, int dest, int tag, Comm& comm, SendMode mode,
                 tern::Request& op) {
   if (dest == MPI_PROC_NULL) return complete_null(op);
-  engine().send(comm.peer(dest), {comm.context(), comm.rank(), tag}, data, mode, op);
+  comm.p2p_engine().send(comm.p2p_peer(dest), {comm.context(), comm.rank(), tag}, data, mode, op);
 }
 
 void start_receive(const DataView& data, int source, int tag, Comm& comm, tern::Request& op) {
   if (source == MPI_PROC_NULL) return complete_null(op);
-  engine().receive({comm.context(), source, tag}, data, op);
+  comm.p2p_engine().receive({comm.context(), source, tag}, data, op);
 }
 
 int send_blocking(const void* buffer, MPI_Count count, Datatype& datatype, int dest, int tag,
@@ -139,12 +184,12 @@ int send_blocking(const void* buffer, MPI_Count count, Datatype& datatype, int d
   at_once::prepare(comm);
   if (dest == MPI_PROC_NULL) return MPI_SUCCESS;
   const DataView data = view(buffer, count, datatype);
-  Peer& peer = comm.peer(dest);
+  Peer& peer = comm.p2p_peer(dest);
   const Envelope envelope{comm.context(), comm.rank(), tag};
   if (mode == SendMode::kStandard && send_small_now(peer, envelope, data)) [[likely]]
     return MPI_SUCCESS;
   tern::Request op;
-  engine().send(peer, envelope, data, mode, op);
+  comm.p2p_engine().send(peer, envelope, data, mode, op);
   return wait_internal(op);
 }
 
@@ -182,7 +227,7 @@ int isend(const void* buf, MPI_Count count, Datatype* datatype, int dest, int ta
   }
   // A message that leaves at once needs no request of its own.
   const DataView data = view(buf, count, *datatype);
-  if (send_small_now(comm->peer(dest), {comm->context(), comm->rank(), tag}, data)) {
+  if (send_small_now(comm->p2p_peer(dest), {comm->context(), comm->rank(), tag}, data)) {
     *request = completed_send();
     return MPI_SUCCESS;
   }

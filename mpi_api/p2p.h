@@ -14,7 +14,7 @@ enum class Transfer : std::uint8_t { kSend, kSynchronousSend, kBufferedSend, kRe
 //
 // To make and to destroy one costs as much as the rest of a small message's way, so receives of
 // predefined datatypes are set aside when they have ended (recycle), and used again (start_again).
-class P2pRequest final : public Request {
+class P2pRequest : public Request {
  public:
   P2pRequest(Transfer transfer, const void* buffer, MPI_Count count, Datatype& datatype, int rank,
              int tag, Comm& communicator);

@@ -1,6 +1,7 @@
 // mpi_api/probe.cc - probing and matched receives (MPI-5.0 section 3.8).
 #include "impl.h"
 #include "mpi_api/connections.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/message.h"
 #include "mpi_api/p2p.h"
@@ -47,6 +48,7 @@ class MatchedReceive final : public Request {
  public:
   MatchedReceive(Comm& communicator, Datatype& datatype) : datatype_(&datatype) {
     comm = &communicator;
+    lane = communicator.lane();
     communicator.retain();
     datatype.retain();
   }
@@ -86,7 +88,7 @@ int probe(int source, int tag, Comm* comm, MPI_Status* status) {
   const Envelope pattern = pattern_of(source, tag, *comm);
   const UnexpectedMessage* found = nullptr;
   engine().wait_until([&] {
-    found = engine().probe(pattern);
+    found = comm->p2p_engine().probe(pattern);
     return found != nullptr || runtime().connections->in_vain(*comm, source);
   });
   if (found == nullptr) return nobody_is_left(source);
@@ -101,10 +103,10 @@ int iprobe(int source, int tag, Comm* comm, int* flag, MPI_Status* status) {
     return MPI_SUCCESS;
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
-  const UnexpectedMessage* found = engine().probe(pattern);
+  const UnexpectedMessage* found = comm->p2p_engine().probe(pattern);
   if (found == nullptr) {
     poll_once();
-    found = engine().probe(pattern);
+    found = comm->p2p_engine().probe(pattern);
   }
   if (found == nullptr) {
     if (runtime().connections->in_vain(*comm, source)) return nobody_is_left(source);
@@ -124,7 +126,7 @@ int mprobe(int source, int tag, Comm* comm, Message** message, MPI_Status* statu
   const Envelope pattern = pattern_of(source, tag, *comm);
   UnexpectedMessage* taken = nullptr;
   engine().wait_until([&] {
-    taken = engine().take(pattern);
+    taken = comm->p2p_engine().take(pattern);
     return taken != nullptr || runtime().connections->in_vain(*comm, source);
   });
   if (taken == nullptr) return nobody_is_left(source);
@@ -140,10 +142,10 @@ int improbe(int source, int tag, Comm* comm, int* flag, Message** message, MPI_S
     return MPI_SUCCESS;
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
-  UnexpectedMessage* taken = engine().take(pattern);
+  UnexpectedMessage* taken = comm->p2p_engine().take(pattern);
   if (taken == nullptr) {
     poll_once();
-    taken = engine().take(pattern);
+    taken = comm->p2p_engine().take(pattern);
   }
   if (taken != nullptr) return make_message(*taken, *comm, message, status);
   if (runtime().connections->in_vain(*comm, source)) return nobody_is_left(source);
@@ -159,8 +161,9 @@ int mrecv(void* buf, MPI_Count count, Datatype* datatype, MPI_Message* message,
     set_proc_null_status(status);
     return MPI_SUCCESS;
   }
+  const LaneHold hold(source->comm().lane());
   tern::Request op;
-  engine().receive_taken(*source->taken(), view(buf, count, *datatype), op);
+  source->comm().p2p_engine().receive_taken(*source->taken(), view(buf, count, *datatype), op);
   const int error = wait_internal(op);
   if (status != MPI_STATUS_IGNORE) set_receive_status(*status, op);
   // Errors belong to the communicator that the message came by, which only the message knows.
@@ -182,7 +185,8 @@ int imrecv(void* buf, MPI_Count count, Datatype* datatype, MPI_Message* message,
     return raise(&source->comm(), fail(MPI_ERR_NO_MEM, "no memory is left for a request"),
                  "MPI_Imrecv");
   }
-  engine().receive_taken(*source->taken(), view(buf, count, *datatype), made->op);
+  const LaneHold hold(source->comm().lane());
+  source->comm().p2p_engine().receive_taken(*source->taken(), view(buf, count, *datatype), made->op);
   use_up(message);
   *request = made;
   return MPI_SUCCESS;

@@ -130,9 +130,9 @@ int wait_internal(tern::Request& op) {
 void poll_once() {
   Engine& running = engine();
   if (running.progress() == 0 && running.wait_state().policy.spin_us == 0) {
-    const int levels = entry_state.threaded ? release_entry_fully() : 0;
+    const HeldLocks held = entry_state.threaded ? release_entry_fully() : HeldLocks();
     sched_yield();
-    if (entry_state.threaded) reacquire_entry(levels);
+    if (entry_state.threaded) reacquire_entry(held);
   }
 }
 

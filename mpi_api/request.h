@@ -12,7 +12,7 @@ class Request : public Object {
   Request() : Object(Kind::kRequest) {}
   ~Request() override;
 
-  bool done() const { return op.done; }
+  bool done() const { return op.is_done(); }
 
   // Starts an inactive persistent request again. Only called on requests of such kinds.
   virtual int start();
@@ -25,6 +25,8 @@ class Request : public Object {
   // Called once when a Wait/Test consumes the completion of the operation (generalized requests
   // call the user's free function here). Returns an MPI error class.
   virtual int consumed() { return MPI_SUCCESS; }
+  // The program's handle is gone and the operation over. Precondition: the lane is held.
+  virtual void end() { release(); }
 
   // The engine's part; kinds without one only use op.done.
   struct Operation final : tern::Request {
@@ -44,8 +46,11 @@ class Request : public Object {
   bool ended_plainly() const { return plain && op.outcome == Outcome::kOk; }
   bool shared = false;    // completed_send() and the like: never destroyed, never changed.
   bool reusable = false;  // A receive that may be recycled; see p2p.h.
+  bool quick = false;     // A LaneRequest; see lanes.h.
   // The last call that was given this request in an array: refuse_twice().
   std::uint32_t given = 0;
+  // Whose lock the operation completes under; nullptr: the entry lock. Never plain where it is set.
+  Lane* lane = nullptr;
 };
 
 // Statuses. An "empty" status is that of a null or inactive request (MPI-5.0 section 3.7.3).

@@ -24,12 +24,14 @@ namespace tern::mpi {
 class Connections;  // connections.h
 class ContactDesk;  // contact.h
 class FabricSet;    // fabrics.h
+class Lanes;        // lanes.h
 class SpawnedJobs;  // spawned_jobs.h
 
 struct Runtime {
   std::unique_ptr<spawn::WireUp> wireup;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<FabricSet> fabrics;         // As long as the engine.
+  std::unique_ptr<Lanes> lanes;               // As long as the engine; nullptr: none.
   std::unique_ptr<Connections> connections;   // As long as the engine.
   std::unique_ptr<SpawnedJobs> spawned;       // As long as the engine.
   Comm* parent = nullptr;                     // MPI_Comm_get_parent; nullptr: none (any more).
@@ -61,6 +63,9 @@ extern Runtime the_runtime;
 inline Runtime& runtime() { return the_runtime; }
 // Precondition: is_initialized().
 inline Engine& engine() { return *the_runtime.engine; }
+
+// Engine::drained() of all engines.
+bool all_drained();
 
 // MPI_Session_init: brings up what is needed, with that thread level unless another one is in force
 // already, and counts the session. Returns an MPI error class.

@@ -17,6 +17,7 @@ class SendrecvRequest final : public Request {
                   std::unique_ptr<std::byte[]> copy)
       : send_type_(&send_type), receive_type_(&receive_type), copy_(std::move(copy)) {
     comm = &communicator;
+    lane = communicator.lane();
     communicator.retain();
     send_type.retain();
     receive_type.retain();
@@ -49,7 +50,7 @@ class SendrecvRequest final : public Request {
   static void half_done(tern::Request& op) {
     SendrecvRequest& whole = *static_cast<Half&>(op).whole;
     if (--whole.open_halves_ > 0) return;
-    whole.op.done = true;
+    whole.op.set_done();
     if (whole.op.on_done != nullptr) whole.op.on_done(whole.op);
   }
 

@@ -134,7 +134,7 @@ int session_finalize(MPI_Session* session) {
   finish_buffered_sends(closing);
   finish_freed_sends(&closing);
   // Others can then read what was sent to them even when this process is gone.
-  engine().wait_until([] { return engine().drained(); });
+  engine().wait_until([] { return all_drained(); });
   const OpeningLock lock;
   close_session();
   closing.release();

@@ -6,7 +6,9 @@
 
 #include "impl.h"
 #include "mpi_api/comm.h"
+#include "mpi_api/entry.h"
 #include "mpi_api/errors.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/p2p.h"
 #include "mpi_api/request.h"
 #include "mpi_api/request_search.h"
@@ -34,7 +36,8 @@ int consume(MPI_Request* handle, MPI_Status* status) {
   if (request->ended_plainly()) {
     end_plain(*request);
   } else {
-    request->release();
+    const LaneHold hold(request->lane);  // Whoever has completed it there is through with it.
+    request->end();
   }
   return error;
 }
@@ -112,11 +115,14 @@ const Session* session_of(const Request& request) {
 // MPI_Request_free of an operation in flight: whoever completes it destroys it.
 void destroy_when_done(tern::Request& op) {
   Request& request = *static_cast<Request::Operation&>(op).owner;
+  if (request.lane != nullptr && !entry_is_mine()) {
+    return request.lane->later(op, destroy_when_done);
+  }
   if (op.is_send) {
     const auto place = freed_sends.find(session_of(request));
     if (--place->second == 0) freed_sends.erase(place);
   }
-  request.release();
+  request.end();
 }
 
 int start_one(Request& request) {
@@ -264,10 +270,11 @@ int request_free(MPI_Request* request) {
   }
   *request = MPI_REQUEST_NULL;
   if (freed->shared) return MPI_SUCCESS;
+  const LaneHold hold(freed->lane);
   freed->freed = true;
   if (is_inactive(freed) || freed->done()) {
     if (!is_inactive(freed)) freed->consumed();
-    freed->release();
+    freed->end();
   } else {
     freed->op.on_done = destroy_when_done;
     if (freed->op.is_send) ++freed_sends[session_of(*freed)];

@@ -49,10 +49,11 @@ def body_name(function):
 
 
 class Body:
-    """Generates the text for one function. One use: Body(function).text()."""
+    """Generates the text for one function. One use: Body(function, is_p2p).text()."""
 
-    def __init__(self, function):
+    def __init__(self, function, is_p2p=False):
         self.function = function
+        self.is_p2p = is_p2p  # The communicator's lane (lanes.h) has to be locked, too.
         self.parameters = function.parameters
         self.comm = communicator(function)
         session = next((p for p in self.parameters if p.kind.name == "session"), None)
@@ -79,9 +80,13 @@ class Body:
                                                 f"'{p.name}' is used by the generated code")
 
     def text(self):
-        self.lines = [self.declaration()]
+        apart = self.function.lanes and not self.function.at_once
+        self.lines = [self.declaration("_locked" if apart else "")]
+        if not apart:
+            self.try_lanes()
         if not self.function.nolock:
-            self.add("const EntryGuard guard(function);")
+            self.add(f"const P2pGuard guard({self.comm.name});" if self.is_p2p and self.comm
+                     else "const EntryGuard guard(function);")
         self.find_first()
         early = self.early_checks()
         late = self.late_checks()
@@ -94,12 +99,42 @@ class Body:
         self.find_objects()
         self.check_block(early, late)
         self.call()
-        return "\n".join(self.lines) + "\n}\n"
+        self.lines.append("}")
+        if apart:
+            self.choose_way()
+        return "\n".join(self.lines) + "\n"
+
+    def choose_way(self):
+        """The parallel way before the other one, in a function of its own: arguments that are kept
+        for a second try would cost programs without threads."""
+        name = body_name(self.function)
+        passed = ["function", *(p.name for p in self.parameters)]
+        self.lines.append(self.declaration("_threaded", "[[gnu::noinline]]"))
+        self.try_lanes()
+        self.lines += [wrap(f"return {name}_locked", passed, ";", "  "), "}", self.declaration(),
+                       wrap(f"if (entry_state.threaded) [[unlikely]] return {name}_threaded", passed,
+                            ";", "  "),
+                       wrap(f"return {name}_locked", passed, ";", "  "), "}"]
+
+    def try_lanes(self):
+        """The parallel way. Of the functions of lanes.h, recv alone may fail by itself."""
+        if not self.function.lanes:
+            return
+        own_error = self.function.impl == "recv"
+        arguments = [p.name for p in self.parameters]
+        if own_error:
+            arguments = ["function", *arguments, "&failed"]
+            self.add("int failed = MPI_SUCCESS;")
+        call = wrap(f"if (entry_state.threaded && lanes::{self.function.impl}", arguments,
+                    ") [[unlikely]] {", "  ")
+        self.lines.append(call)
+        self.add(f"return {'failed' if own_error else 'MPI_SUCCESS'};", 2)
+        self.add("}")
 
     def add(self, line, depth=1):
         self.lines.append("  " * depth + line)
 
-    def declaration(self):
+    def declaration(self, suffix="", head=None):
         parameters = ["const char* function"]
         for p in self.parameters:
             if p.kind.handling in (COUNT_OUT, COUNT_INOUT):
@@ -109,10 +144,10 @@ class Body:
             else:
                 text = cxx(p.declaration(self.function.is_large))
             parameters.append(text)
-        inline = "[[gnu::always_inline]] inline" if self.function.hot else "inline"
+        inline = "[[gnu::always_inline]] inline" if self.function.hot or suffix else "inline"
         if self.function.at_once:  # Its frame would be a cost of the short way.
             inline = "[[gnu::noinline]]"
-        return wrap(f"{inline} int {body_name(self.function)}", parameters, " {")
+        return wrap(f"{head or inline} int {body_name(self.function)}{suffix}", parameters, " {")
 
     def raise_failure(self):
         if self.function.no_handler:

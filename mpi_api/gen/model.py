@@ -107,6 +107,7 @@ class Function:
     raise_self: bool = False  # the implementation invokes the error handler itself
     hot: bool = False  # inlined into both entry points, whatever the size
     at_once: bool = False  # a function of at_once.h is tried before anything else
+    lanes: bool = False  # with MPI_THREAD_MULTIPLE, a function of lanes.h is tried before locking
     no_handler: bool = False  # errors are returned and no handler is invoked (MPI_T)
     impl: str = ""  # name of the implementation: send
     collective: bool = False  # one implementation for all forms: it is told which one

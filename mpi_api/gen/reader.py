@@ -25,7 +25,8 @@ COMMON_FLAGS = ("large_only", "at_root", "at_members", "at_all", "unchecked")
 
 
 # Attributes of a function that are a single word and a field of model.Function.
-WORDS = ("implemented", "anytime", "nolock", "custom", "no_handler", "hot", "at_once")
+WORDS = ("implemented", "anytime", "nolock", "custom", "no_handler", "hot", "at_once",
+         "lanes")
 
 
 def closest(word, words):

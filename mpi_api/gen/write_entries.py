@@ -41,6 +41,7 @@ PREAMBLE = """\
 #include "mpi_api/at_once.h"
 #include "mpi_api/checks.h"
 #include "mpi_api/coll/form.h"
+#include "mpi_api/lanes.h"
 
 #define TERN_EXPORT __attribute__((visibility("default")))
 // MPI_X is a weak name of PMPI_X, so that a tool can put its own MPI_X in front.
@@ -57,7 +58,8 @@ def entries(chapter):
     if not functions:
         return out[0] + "\n// None of these functions is implemented yet.\n"
     out.append(PREAMBLE)
-    bodies = [Body(f).text() for f in functions if not f.custom and not shares_body(f)]
+    is_p2p = chapter.stem == "pt2pt"
+    bodies = [Body(f, is_p2p).text() for f in functions if not f.custom and not shares_body(f)]
     if bodies:
         out += ["namespace tern::mpi::entry {", "namespace {", "", *bodies,
                 "}  // namespace", "}  // namespace tern::mpi::entry", ""]

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "buffer.h"
+#include "mixture.h"
 
 namespace {
 
@@ -204,9 +205,234 @@ void a_waiting_thread_does_not_stop_the_others() {
   EXPECT_EQ(got, 1234);
 }
 
+// Threads in every kind of call at once: mixtures on more communicators than there are lanes,
+// beside a thread of collectives and one that makes and frees communicators, all the time.
+void everything_at_once() {
+  constexpr int kComms = 12, kRounds = 12;
+  std::vector<MPI_Comm> comms(kComms);
+  for (MPI_Comm& comm : comms) MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+  MPI_Comm collective, parent;
+  MPI_Comm_dup(comms[0], &collective);
+  MPI_Comm_dup(comms[1], &parent);
+  on_threads([&](int t) {
+    for (int round = 0; round < kRounds; ++round) {
+      if (t == kThreads - 1) {
+        MPI_Comm comm;
+        EXPECT_OK(MPI_Comm_split(parent, 0, 0, &comm));
+        if (!Mixture(comm, 200, round).run()) return;
+        EXPECT_OK(MPI_Comm_free(&comm));
+        int sum = 0;
+        EXPECT_OK(MPI_Allreduce(&check::rank, &sum, 1, MPI_INT, MPI_SUM, collective));
+        EXPECT_EQ(sum, check::size * (check::size - 1) / 2);
+      } else {
+        for (int c = t; c < kComms; c += kThreads - 1) {
+          if (!Mixture(comms[c], 100 + c, round).run()) return;
+        }
+      }
+    }
+  });
+  for (MPI_Comm comm : comms) MPI_Comm_free(&comm);
+  MPI_Comm_free(&collective);
+  MPI_Comm_free(&parent);
+}
+
+// Requests of several communicators and of MPI_COMM_WORLD in one call, answered by another thread.
+void requests_of_many_communicators() {
+  constexpr int kComms = 10, kRounds = 20;
+  std::vector<MPI_Comm> comms(kComms);
+  for (int i = 1; i < kComms; ++i) MPI_Comm_dup(MPI_COMM_WORLD, &comms[i]);
+  comms[0] = MPI_COMM_WORLD;
+  std::thread sender([&] {
+    for (int round = 0; round < kRounds; ++round) {
+      Random order(40, check::rank, round);
+      for (int i = 0, first = order.below(kComms); i < kComms; ++i) {
+        int c = (first + i) % kComms, value = round * 100 + c;
+        EXPECT_OK(MPI_Send(&value, 1, MPI_INT, to(), 70, comms[c]));
+      }
+    }
+  });
+  for (int round = 0; round < kRounds; ++round) {
+    std::vector<MPI_Request> requests(kComms);
+    std::vector<MPI_Status> statuses(kComms);
+    std::vector<int> values(kComms, -1), indices(kComms);
+    for (int c = 0; c < kComms; ++c)
+      EXPECT_OK(MPI_Irecv(&values[c], 1, MPI_INT, from(), 70, comms[c], &requests[c]));
+    int left = kComms, flag = 0, count = 0, index = -1;
+    if (round % 4 == 0) {
+      EXPECT_OK(MPI_Waitall(kComms, requests.data(), statuses.data()));
+      for (const MPI_Status& status : statuses) EXPECT_EQ(status.MPI_SOURCE, from());
+    } else if (round % 4 == 1) {
+      while (!flag) EXPECT_OK(MPI_Testall(kComms, requests.data(), &flag, statuses.data()));
+    } else if (round % 4 == 2) {
+      for (; left > 0; left -= count)
+        EXPECT_OK(MPI_Waitsome(kComms, requests.data(), &count, indices.data(), statuses.data()));
+    } else {
+      for (; left > 0; --left)
+        EXPECT_OK(MPI_Waitany(kComms, requests.data(), &index, MPI_STATUS_IGNORE));
+    }
+    for (int c = 0; c < kComms; ++c) EXPECT_EQ(values[c], round * 100 + c);
+  }
+  sender.join();
+  for (int i = 1; i < kComms; ++i) MPI_Comm_free(&comms[i]);
+}
+
+// A thread that waits on one communicator must let messages of another come to their end: its own
+// message is sent only when a long one, whose receive was posted before, has been received. With
+// which of the two is MPI_COMM_WORLD either way.
+void waiting_helps_other_communicators() {
+  constexpr int kInts = 1 << 18;
+  MPI_Comm own;
+  MPI_Comm_dup(MPI_COMM_WORLD, &own);
+  for (int way = 0; way < 2; ++way) {
+    const MPI_Comm of_long = way == 0 ? MPI_COMM_WORLD : own,
+                   of_short = way == 0 ? own : MPI_COMM_WORLD;
+    std::vector<int> in(kInts, -1), out(kInts, check::rank + way);
+    MPI_Request receive;
+    EXPECT_OK(MPI_Irecv(in.data(), kInts, MPI_INT, from(), 80, of_long, &receive));
+    std::thread sender([&] {
+      EXPECT_OK(MPI_Ssend(out.data(), kInts, MPI_INT, to(), 80, of_long));
+      EXPECT_OK(MPI_Send(&way, 1, MPI_INT, to(), 81, of_short));
+    });
+    int got = -1;
+    EXPECT_OK(MPI_Recv(&got, 1, MPI_INT, from(), 81, of_short, MPI_STATUS_IGNORE));
+    EXPECT_EQ(got, way);
+    EXPECT_OK(MPI_Wait(&receive, MPI_STATUS_IGNORE));
+    EXPECT(in == std::vector<int>(kInts, from() + way));
+    sender.join();
+  }
+  MPI_Comm_free(&own);
+}
+
+// Communicators that are freed while messages on them are under way, and sends whose requests are.
+void freed_in_flight() {
+  constexpr int kInts = 100000;
+  on_threads([&](int t) {
+    for (int round = 0; round < 6; ++round) {
+      MPI_Comm comm;
+      // One at a time: this is collective over MPI_COMM_SELF, which the threads share.
+      static std::mutex mutex;
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+        EXPECT_OK(MPI_Comm_dup(MPI_COMM_SELF, &comm));
+      }
+      std::vector<int> in(kInts, -1), out(kInts, t * 100 + round);
+      int small_in = -1, small_out = round;
+      MPI_Request requests[2], freed;
+      EXPECT_OK(MPI_Irecv(in.data(), kInts, MPI_INT, 0, 90, comm, &requests[0]));
+      EXPECT_OK(MPI_Irecv(&small_in, 1, MPI_INT, MPI_ANY_SOURCE, 91, comm, &requests[1]));
+      EXPECT_OK(MPI_Isend(out.data(), kInts, MPI_INT, 0, 90, comm, &freed));
+      EXPECT_OK(MPI_Request_free(&freed));
+      EXPECT_OK(MPI_Send(&small_out, 1, MPI_INT, 0, 91, comm));
+      EXPECT_OK(MPI_Comm_free(&comm));
+      EXPECT_OK(MPI_Waitall(2, requests, MPI_STATUSES_IGNORE));
+      EXPECT(in == out);
+      EXPECT_EQ(small_in, round);
+    }
+  });
+}
+
+// A message that does not fit is an error of its own communicator only.
+void errors_belong_to_their_communicator() {
+  on_threads([&](int t) {
+    static std::mutex mutex;
+    MPI_Comm comm;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      EXPECT_OK(MPI_Comm_dup(MPI_COMM_SELF, &comm));
+    }
+    EXPECT_OK(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN));
+    for (int round = 0; round < 50; ++round) {
+      int out[4] = {t, round, 3, 4}, in[4] = {-1, -1, -1, -1};
+      const bool fits = round % 3 != 0;
+      MPI_Request request;
+      MPI_Status status;
+      EXPECT_OK(MPI_Irecv(in, fits ? 4 : 2, MPI_INT, 0, 5, comm, &request));
+      EXPECT_OK(MPI_Send(out, 4, MPI_INT, 0, 5, comm));
+      const int error = MPI_Wait(&request, &status);
+      if (fits) {
+        EXPECT_OK(error);
+      } else {
+        EXPECT_CLASS(error, MPI_ERR_TRUNCATE);
+      }
+      EXPECT(in[0] == t && in[1] == round && in[2] == (fits ? 3 : -1));
+      EXPECT_OK(MPI_Isend(out, 4, MPI_INT, 0, 6, comm, &request));
+      const int other = MPI_Recv(in, fits ? 4 : 1, MPI_INT, 0, 6, comm, &status);
+      EXPECT_OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
+      if (fits) {
+        EXPECT_OK(other);
+      } else {
+        EXPECT_CLASS(other, MPI_ERR_TRUNCATE);
+      }
+    }
+    EXPECT_CLASS(MPI_Send(&t, 1, MPI_INT, 5, 0, comm), MPI_ERR_RANK);
+    EXPECT_OK(MPI_Comm_free(&comm));
+  });
+}
+
+// Buffered sends of several threads leave by several communicators, from one buffer.
+void buffered_sends_of_threads() {
+  constexpr int kEach = 40;
+  std::vector<MPI_Comm> comms(kThreads);
+  for (MPI_Comm& comm : comms) MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+  std::vector<char> buffer(kThreads * kEach * (sizeof(int) + MPI_BSEND_OVERHEAD + 64));
+  EXPECT_OK(MPI_Buffer_attach(buffer.data(), static_cast<int>(buffer.size())));
+  on_threads([&](int t) {
+    for (int i = 0; i < kEach; ++i) {
+      int value = t * 1000 + i, got = -1;
+      EXPECT_OK(MPI_Bsend(&value, 1, MPI_INT, to(), 7, comms[t]));
+      EXPECT_OK(MPI_Recv(&got, 1, MPI_INT, from(), 7, comms[t], MPI_STATUS_IGNORE));
+      EXPECT_EQ(got, value);
+    }
+  });
+  void* detached = nullptr;
+  int bytes = 0;
+  EXPECT_OK(MPI_Buffer_detach(&detached, &bytes));
+  EXPECT(detached == buffer.data());
+  for (MPI_Comm& comm : comms) MPI_Comm_free(&comm);
+}
+
+// Threads that have gone to sleep are woken by what another thread of their process sends.
+void sleeping_threads_wake() {
+  std::vector<MPI_Comm> comms(kThreads);
+  for (MPI_Comm& comm : comms) MPI_Comm_dup(MPI_COMM_SELF, &comm);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      int got = -1;
+      EXPECT_OK(MPI_Recv(&got, 1, MPI_INT, 0, t, comms[t], MPI_STATUS_IGNORE));
+      EXPECT_EQ(got, t);
+    });
+  }
+  usleep(20000);  // Long enough for most of them to sleep; right, if slower, in any case.
+  for (int t = 0; t < kThreads; ++t) EXPECT_OK(MPI_Ssend(&t, 1, MPI_INT, 0, t, comms[t]));
+  for (std::thread& thread : threads) thread.join();
+  for (MPI_Comm& comm : comms) MPI_Comm_free(&comm);
+}
+
+// Ranks of different thread levels in one job: traffic of each rank's main thread.
+void ranks_of_different_levels() {
+  for (int round = 0; round < 4; ++round) {
+    MPI_Comm comm, part;
+    MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+    ring_traffic(comm, 1, 600 + round, 20);
+    MPI_Comm_split(comm, check::rank % 2, 0, &part);
+    int sum = 0, one = 1, members = 0;
+    EXPECT_OK(MPI_Allreduce(&one, &sum, 1, MPI_INT, MPI_SUM, part));
+    MPI_Comm_size(part, &members);
+    EXPECT_EQ(sum, members);
+    MPI_Comm_free(&part);
+    MPI_Comm_free(&comm);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "levels") {
+    // Which rank asks for which level differs from run to run.
+    return check::main(argc, argv, {{"ranks_of_different_levels", ranks_of_different_levels}},
+                       getpid() % 2 != 0 ? MPI_THREAD_MULTIPLE : MPI_THREAD_SERIALIZED);
+  }
   return check::main(
       argc, argv,
       {{"one_tag_per_thread", one_tag_per_thread},
@@ -215,6 +441,13 @@ int main(int argc, char** argv) {
        {"matched_probes_race", matched_probes_race},
        {"concurrent_collectives", concurrent_collectives},
        {"concurrent_duplication", concurrent_duplication},
-       {"a_waiting_thread_does_not_stop_the_others", a_waiting_thread_does_not_stop_the_others}},
+       {"a_waiting_thread_does_not_stop_the_others", a_waiting_thread_does_not_stop_the_others},
+       {"everything_at_once", everything_at_once},
+       {"requests_of_many_communicators", requests_of_many_communicators},
+       {"waiting_helps_other_communicators", waiting_helps_other_communicators},
+       {"freed_in_flight", freed_in_flight},
+       {"errors_belong_to_their_communicator", errors_belong_to_their_communicator},
+       {"buffered_sends_of_threads", buffered_sends_of_threads},
+       {"sleeping_threads_wake", sleeping_threads_wake}},
       MPI_THREAD_MULTIPLE);
 }
