@@ -8,7 +8,8 @@
 // way, which finds out again what is the matter and says so. The receive has its short way because
 // the rate of small messages is what the receiver's instructions allow.
 //
-// Threading: never taken with MPI_THREAD_MULTIPLE, which has lanes.h. Failure: false, and nothing has happened.
+// Threading: never taken with MPI_THREAD_MULTIPLE, which has lanes.h. Failure: false, and nothing
+// has happened.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -14,8 +14,8 @@
 #include "mpi_api/comm_hints.h"
 #include "mpi_api/errors.h"
 #include "mpi_api/hardware.h"
-#include "mpi_api/lanes.h"
 #include "mpi_api/info.h"
+#include "mpi_api/lanes.h"
 #include "mpi_api/runtime.h"
 
 namespace tern::mpi {

@@ -1,8 +1,8 @@
 // mpi_api/entry.h - what every MPI function does on its way in and out.
 //
 // Threading: with MPI_THREAD_MULTIPLE one recursive lock serialises the library, but for what lanes
-// do by themselves (lanes.h); every wait drops it while it idles. Below that level a guard costs one
-// load and one branch.
+// do by themselves (lanes.h); every wait drops it while it idles. Below that level a guard costs
+// one load and one branch.
 //
 // The order of locks: the entry lock, then those of lanes. Who holds a lane without the entry lock
 // may only try to take others.

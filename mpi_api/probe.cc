@@ -186,7 +186,8 @@ int imrecv(void* buf, MPI_Count count, Datatype* datatype, MPI_Message* message,
                  "MPI_Imrecv");
   }
   const LaneHold hold(source->comm().lane());
-  source->comm().p2p_engine().receive_taken(*source->taken(), view(buf, count, *datatype), made->op);
+  source->comm().p2p_engine().receive_taken(*source->taken(), view(buf, count, *datatype),
+                                            made->op);
   use_up(message);
   *request = made;
   return MPI_SUCCESS;

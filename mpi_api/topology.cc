@@ -56,8 +56,8 @@ int seat(Comm& old, int size, bool reorder, std::span<const Edge> edges, std::sp
 
 int make_seated(Comm& old, const Seating& seating, std::shared_ptr<const Topology> topology,
                 Comm** newcomm) {
-  const Comm::Lanes lanes = old.lanes_of_members == Comm::Lanes::kAll ? Comm::Lanes::kAll
-                                                                     : Comm::Lanes::kUnknown;
+  const Comm::Lanes lanes =
+      old.lanes_of_members == Comm::Lanes::kAll ? Comm::Lanes::kAll : Comm::Lanes::kUnknown;
   if (const int error = derive_comm(old, seating.order, seating.context, lanes, newcomm)) {
     return error;
   }

@@ -179,10 +179,9 @@ FabricLimits ShmFabric::limits() const {
 }
 
 std::string ShmFabric::address() const {
-  return format_address({static_cast<std::uint64_t>(getpid()),
-                         static_cast<std::uint64_t>(inboxes_->fd()), nonce_,
-                         reinterpret_cast<std::uint64_t>(&inboxes_->as<Inboxes>()),
-                         inboxes_->inode()});
+  return format_address(
+      {static_cast<std::uint64_t>(getpid()), static_cast<std::uint64_t>(inboxes_->fd()), nonce_,
+       reinterpret_cast<std::uint64_t>(&inboxes_->as<Inboxes>()), inboxes_->inode()});
 }
 
 std::string ShmFabric::why_unreachable(const Card& card) const {
@@ -401,7 +400,8 @@ std::uint32_t ShmFabric::before_sleep() {
 bool ShmFabric::has_ended(ShmLink& link) const {
   if (Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) return link.suspect = false;
   // One that left in good order is awaited by nobody; but a ring that it has not mapped stays so.
-  if (link.settled && link.inboxes.as<Inboxes>().lanes[0].inbox.left.load(std::memory_order_relaxed) != 0) {
+  if (link.settled &&
+      link.inboxes.as<Inboxes>().lanes[0].inbox.left.load(std::memory_order_relaxed) != 0) {
     return false;
   }
   if (!std::exchange(link.suspect, true)) return false;
