@@ -223,6 +223,10 @@ struct SharedUse {
 };
 inline SharedGroup* shared_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
                                const SharedUse& use = {}) {
+  // One that goes no further leaves no mark: to those who do not know yet it would look like
+  // another call.
+  if (comm.broken != nullptr) [[unlikely]]
+    return nullptr;
   SharedGroup* group = comm.shared.get();
   if (form.request != nullptr) {
     if (group != nullptr) group->enter({which, SharedGroup::Way::kRequest, use.root, 0});
