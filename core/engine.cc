@@ -117,6 +117,11 @@ void Engine::use_card(Peer& peer, const Card& card) {
       flush(peer);
       return;
     }
+    // Another fabric would look for it until its deadline.
+    if (const std::string gone = fabric->why_gone(card); !gone.empty()) {
+      on_peer_ended(peer, gone);
+      return;
+    }
     peer.why += peer.why.empty() ? "" : "; ";
     peer.why += std::string(fabric->name()) + ": " + why;
   }
