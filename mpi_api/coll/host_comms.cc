@@ -92,6 +92,8 @@ HostComms::~HostComms() {
 HostComms* host_comms_for(Collective which, Comm& comm, const Form& form, std::size_t bytes,
                           bool commutative) {
   if (form.request != nullptr || comm.is_inter()) return nullptr;
+  // Communicators that are made only now would not know that this one is over.
+  if (comm.broken != nullptr) return nullptr;
   if (!comm.hosts_known && find_hosts(comm, true) != MPI_SUCCESS) return nullptr;
   const Means means = means_of(comm.hosts.get(), which, commutative);
   if (means != Means::kHosts ||

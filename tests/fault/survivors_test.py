@@ -97,6 +97,10 @@ CASES = [("killed", 2, 2), ("killed", 4, 4), ("killed", 7, 7), ("killed", 4, 2),
          ("killed", 18, 18), ("killed", 5, 1), ("differs", 2, 2), ("differs", 4, 4), ("differs", 7, 7)]
 
 
+# With victim and seed: the loss comes before the communicator has ever gone in two levels.
+EARLY = [("killed", 6, 2, 1, 785360155), ("killed", 7, 3, 2, 671631494)]
+
+
 def run_case(program, kind, size, per_host, victim, seed):
     """What is wrong, as sentences."""
     job = Job(size, per_host, [program, kind, str(victim), str(seed)])
@@ -121,6 +125,7 @@ def main():
     print(f"TERN_TEST_SEED={options.seed}")
     rng = random.Random(options.seed)
     cases = [(*case, rng.randrange(case[1]), rng.randrange(10**9)) for case in CASES * options.rounds]
+    cases += EARLY
     failures = 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = pool.map(lambda case: run_case(options.program, *case), cases)
