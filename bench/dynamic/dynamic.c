@@ -1,10 +1,10 @@
 /* bench/dynamic/dynamic.c - what spawning and connecting cost, and what speed follows; plain MPI.
  *
- * dynamic spawn COUNT CHILDREN     COUNT times: spawn CHILDREN processes, disconnect
- * dynamic cycles COUNT             the same with one child; resources of this process after every
- * tenth dynamic merged ROUNDS            2 ranks and a child: world's speed and the merged
- * communicator's, in turns dynamic serve FILE COUNT         accepts COUNT clients on a port that is
- * written to FILE dynamic connect FILE COUNT       connects COUNT times
+ *   dynamic spawn COUNT CHILDREN    COUNT times: spawn CHILDREN processes, disconnect
+ *   dynamic cycles COUNT            the same with one child; resources of this process at times
+ *   dynamic merged ROUNDS [SHARE]   world and merged communicator in turns; 1/SHARE of the messages
+ *   dynamic serve FILE COUNT        accepts COUNT clients on a port that is written to FILE
+ *   dynamic connect FILE COUNT      connects COUNT times
  *
  * Prints one JSON line per measurement. Started by bench/dynamic/run.
  */
@@ -146,8 +146,8 @@ static const struct Case kCases[] = {{"latency 8 B, us", 8, 0, 20000},
 enum { kCaseCount = sizeof kCases / sizeof *kCases };
 
 /* Rank 0 of the world with rank 1 of the world, and with the child, which is rank 2 of everybody.
- * The one that is not wanted sleeps in MPI_Recv. */
-static void merged(MPI_Comm everybody, int rounds) {
+ * The one that is not wanted sleeps in MPI_Recv. One in `share` of the usual number of messages. */
+static void merged(MPI_Comm everybody, int rounds, int share) {
   int me = 0;
   MPI_Comm_rank(everybody, &me);
   char* data = calloc(1, 1 << 20);
@@ -161,11 +161,13 @@ static void merged(MPI_Comm everybody, int rounds) {
       if (me == 0) {
         MPI_Send(&go, 1, MPI_INT, partner, 9, everybody);
         const MPI_Comm comm = partner == 1 ? MPI_COMM_WORLD : everybody;
-        const double value = speed(comm, 0, partner, it->bytes, it->window, it->rounds, data);
+        const double value =
+            speed(comm, 0, partner, it->bytes, it->window, 1 + it->rounds / share, data);
         (partner == 1 ? inside : across)[round / 2] = value;
       } else if (me == partner) {
         MPI_Recv(&go, 1, MPI_INT, 0, 9, everybody, MPI_STATUS_IGNORE);
-        speed(me == 1 ? MPI_COMM_WORLD : everybody, 1, 0, it->bytes, it->window, it->rounds, data);
+        speed(me == 1 ? MPI_COMM_WORLD : everybody, 1, 0, it->bytes, it->window,
+              1 + it->rounds / share, data);
       }
     }
     if (me != 0) continue;
@@ -233,11 +235,11 @@ int main(int argc, char** argv) {
   MPI_Comm_get_parent(&parent);
   const char* const what = argc > 1 ? argv[1] : "";
   if (parent != MPI_COMM_NULL) {
-    int rounds = 0;
+    int plan[2] = {0, 1}; /* Rounds and share. */
     if (strcmp(what, "merge") == 0) {
       MPI_Intercomm_merge(parent, 1, &all);
-      MPI_Bcast(&rounds, 1, MPI_INT, 0, all);
-      merged(all, rounds);
+      MPI_Bcast(plan, 2, MPI_INT, 0, all);
+      merged(all, plan[0], plan[1]);
       MPI_Comm_free(&all);
     }
     MPI_Comm_disconnect(&parent);
@@ -249,16 +251,16 @@ int main(int argc, char** argv) {
     serve(argv[2], atoi(argv[3]));
   } else if (strcmp(what, "connect") == 0 && argc == 4) {
     connect_times(argv[2], atoi(argv[3]));
-  } else if (strcmp(what, "merged") == 0 && argc == 3 && size == 2) {
-    int rounds = atoi(argv[2]);
+  } else if (strcmp(what, "merged") == 0 && (argc == 3 || argc == 4) && size == 2) {
+    int plan[2] = {atoi(argv[2]), argc == 4 && atoi(argv[3]) > 0 ? atoi(argv[3]) : 1};
     char mode[] = "merge";
     char* arguments[] = {mode, NULL};
     MPI_Comm inter = MPI_COMM_NULL;
     MPI_Comm_spawn(self, arguments, 1, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter,
                    MPI_ERRCODES_IGNORE);
     MPI_Intercomm_merge(inter, 0, &all);
-    MPI_Bcast(&rounds, 1, MPI_INT, 0, all);
-    merged(all, rounds);
+    MPI_Bcast(plan, 2, MPI_INT, 0, all);
+    merged(all, plan[0], plan[1]);
     MPI_Comm_free(&all);
     MPI_Comm_disconnect(&inter);
   } else if (rank == 0) {
