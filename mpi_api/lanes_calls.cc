@@ -43,8 +43,9 @@ bool can_receive(const void* buf, MPI_Count count, const Datatype* type, int sou
   constexpr std::uint64_t kMostElements = std::uint64_t{1} << 32;
   return type != nullptr && static_cast<std::uint64_t>(count) <= kMostElements &&
          (static_cast<unsigned>(source) < static_cast<unsigned>(from.remote_size()) ||
-          source == MPI_ANY_SOURCE) &&
-         (static_cast<unsigned>(tag) <= static_cast<unsigned>(kTagUb) || tag == MPI_ANY_TAG) &&
+          (source == MPI_ANY_SOURCE && !from.no_any_source)) &&
+         (static_cast<unsigned>(tag) <= static_cast<unsigned>(kTagUb) ||
+          (tag == MPI_ANY_TAG && !from.no_any_tag)) &&
          !is_special_buffer(buf);
 }
 
