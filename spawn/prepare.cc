@@ -92,7 +92,7 @@ Problem place_ranks(const JobPlan& plan, const SlotUse& use, Machine& machine, P
 Problem place_beside_others(const JobPlan& plan, SlotAccount& account, Machine& machine,
                             PreparedJob& job) {
   account.lock();
-  const Problem problem = place_ranks(plan, account.read(), machine, job);
+  Problem problem = place_ranks(plan, account.read(), machine, job);
   if (!problem.has()) account.enter(job.cpus);
   account.unlock();
   return problem;

@@ -177,7 +177,7 @@ void VerbsFabric::on_sent(FabricSink& sink, VerbsLink& link, const ibv_wc& done)
   link.queue_used -= static_cast<std::uint32_t>(done.wr_id >> 48 & 0xff);
   const std::uint64_t kind = done.wr_id >> kKindShift;
   if (kind != kKindSend) {
-    using Kind = Lane::Kind;
+    using Kind = TransferLane::Kind;
     on_transfer(sink, link, link.lane, kind == kKindRead ? Kind::kRead : Kind::kWrite);
   }
   if (link.out.repeating() || !link.lane.reads.empty() || !link.lane.writes.empty()) pump(link);

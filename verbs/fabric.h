@@ -168,15 +168,15 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void flush_acks();
 
   // --- RDMA reads and writes (transfers.cc) ---
-  TransferJob* new_job(Lane::Kind kind, VerbsLink& link, const DataView& local, RemoteSpan remote,
-                       std::size_t size, std::uint32_t op);
+  TransferJob* new_job(TransferLane::Kind kind, VerbsLink& link, const DataView& local,
+                       RemoteSpan remote, std::size_t size, std::uint32_t op);
   void split(VerbsLink& link, TransferJob& job);
   void leave_rail(VerbsLink& link);
   bool gathers(const DataView& view) const;
   bool is_soft() const;
   bool reads() const;
   std::size_t segments_max() const;
-  std::size_t piece_bytes_max(Lane::Kind kind) const;
+  std::size_t piece_bytes_max(TransferLane::Kind kind) const;
   void start(VerbsLink& link);
   void advance_reads(VerbsLink& link);
   void advance_writes(VerbsLink& link);
@@ -187,7 +187,7 @@ class VerbsFabric final : public Fabric, private connect::Driver {
   void post_to_rail(VerbsLink& link, ibv_send_wr& request, std::uint64_t kind);
   void lose_rail(VerbsLink& link, ibv_wc_status status);
   int reap_rail(FabricSink& sink);
-  void on_transfer(FabricSink& sink, VerbsLink& link, Lane& lane, Lane::Kind kind);
+  void on_transfer(FabricSink& sink, VerbsLink& link, TransferLane& lane, TransferLane::Kind kind);
   void on_finished(FabricSink& sink, TransferJob& job);
   void rewind_transfers(VerbsLink& link);
   void resume_writes(VerbsLink& link, std::uint64_t remote_received);

@@ -17,7 +17,7 @@
 namespace tern::verbs {
 
 // Transfers on one of a connection's queue pairs.
-struct Lane {
+struct TransferLane {
   using Kind = replay::TransferRecord::Kind;
   replay::TransferWindow& of(Kind kind) { return kind == Kind::kRead ? reads : writes; }
   std::uint32_t& posted(Kind kind) { return kind == Kind::kRead ? reads_posted : writes_posted; }
@@ -47,7 +47,7 @@ struct TransferJob : replay::TransferRecord {
   std::uint32_t op = 0;
   TransferJob* part = nullptr;   // What the second port takes of it, while it is not finished.
   TransferJob* whole = nullptr;  // Of which this is a part.
-  Lane* lane = nullptr;          // Where it is listed.
+  TransferLane* lane = nullptr;  // Where it is listed.
   std::size_t head_bytes = 0;    // Of a put: what is sent behind it.
   std::array<std::byte, wire::kMaxHeadBytes> head;
 
@@ -81,8 +81,8 @@ class VerbsLink final : public Link, public connect::Connection {
   std::uint32_t window_taken = 0;
   Slot* mailbox = nullptr;  // The peer writes Mail there.
   // All transfers are in the first lane; parts of them in the second, where there is a second port.
-  Lane lane;
-  Lane rail_lane;
+  TransferLane lane;
+  TransferLane rail_lane;
   ibv_qp* rail_qp = nullptr;
   bool has_rail = false;  // Both sides have it, and it is connected.
   std::uint32_t rail_failures = 0;

@@ -162,7 +162,7 @@ void VerbsFabric::start(VerbsLink& link) {
 
 void VerbsFabric::advance_reads(VerbsLink& link) {
   if (link.out.repeating()) return;
-  for (Lane* const lane : {&link.lane, &link.rail_lane}) {
+  for (TransferLane* const lane : {&link.lane, &link.rail_lane}) {
     for (auto* record = lane->reads.first(); record != nullptr; record = record->next) {
       if (!post_rest(link, static_cast<TransferJob&>(*record))) break;
     }
@@ -297,7 +297,7 @@ int VerbsFabric::reap_rail(FabricSink& sink) {
 }
 
 // The oldest piece under way of this kind is done: a queue pair completes in order.
-void VerbsFabric::on_transfer(FabricSink& sink, VerbsLink& link, Lane& lane, Kind kind) {
+void VerbsFabric::on_transfer(FabricSink& sink, VerbsLink& link, TransferLane& lane, Kind kind) {
   if (lane.posted(kind) == 0) return;
   --lane.posted(kind);
   for (auto* record = lane.of(kind).first(); record != nullptr; record = record->next) {
@@ -327,7 +327,7 @@ void VerbsFabric::on_finished(FabricSink& sink, TransferJob& job) {
 
 // The queue pairs are gone: what was under way is to be posted again.
 void VerbsFabric::rewind_transfers(VerbsLink& link) {
-  for (Lane* const lane : {&link.lane, &link.rail_lane}) {
+  for (TransferLane* const lane : {&link.lane, &link.rail_lane}) {
     for (const Kind kind : {Kind::kRead, Kind::kWrite}) {
       for (auto* record = lane->of(kind).first(); record != nullptr; record = record->next) {
         auto& job = static_cast<TransferJob&>(*record);
@@ -362,7 +362,7 @@ void VerbsFabric::end_transfer(TransferJob& job) {
 }
 
 void VerbsFabric::fail_transfers(VerbsLink& link) {
-  for (Lane* const lane : {&link.rail_lane, &link.lane}) {
+  for (TransferLane* const lane : {&link.rail_lane, &link.lane}) {
     for (const Kind kind : {Kind::kRead, Kind::kWrite}) {
       while (replay::TransferRecord* const record = lane->of(kind).first()) {
         auto& job = static_cast<TransferJob&>(*record);

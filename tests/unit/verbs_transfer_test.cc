@@ -287,7 +287,7 @@ TEST_F(VerbsTransferTest, MemoryWithGapsIsGatheredAndScattered) {
       const Post posted =
           a.fabric->get(*link, target.view(), {reinterpret_cast<std::uint64_t>(source.data()), key},
                         source.size(), op);
-      if (segments_max == 1) {
+      if (segments_max == 1 && target.count > 1) {
         EXPECT_EQ(posted, Post::kNoCredit);
       } else {
         EXPECT_EQ(posted, Post::kPending);
