@@ -151,11 +151,12 @@ void location_loop(const void* in, void* inout, std::size_t count) {
   const Pair* __restrict from = static_cast<const Pair*>(in);
   Pair* __restrict to = static_cast<Pair*>(inout);
   for (std::size_t i = 0; i < count; ++i) {
-    const Pair a = from[i];
-    const Pair b = to[i];
-    const bool take = First::apply(a.value, b.value) || (a.value == b.value && a.index < b.index);
-    to[i].value = take ? a.value : b.value;
-    to[i].index = take ? a.index : b.index;
+    // Not whole pairs: the memory behind the last index may be nobody's.
+    const Value value_a = from[i].value, value_b = to[i].value;
+    const Index index_a = from[i].index, index_b = to[i].index;
+    const bool take = First::apply(value_a, value_b) || (value_a == value_b && index_a < index_b);
+    to[i].value = take ? value_a : value_b;
+    to[i].index = take ? index_a : index_b;
   }
 }
 
