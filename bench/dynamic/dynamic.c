@@ -2,7 +2,10 @@
  *
  *   dynamic spawn COUNT CHILDREN    COUNT times: spawn CHILDREN processes, disconnect
  *   dynamic cycles COUNT            the same with one child; resources of this process at times
- *   dynamic merged ROUNDS [SHARE]   world and merged communicator in turns; 1/SHARE of the messages
+ *   dynamic merged ROUNDS [SHARE [CASES]]     2 ranks: world and merged communicator in turns;
+ *                                   1/SHARE of the messages; the first CASES only
+ *   dynamic port FILE ROUNDS [SHARE [CASES]]  world and a client in turns: 2 ranks open the port, 1
+ *                                   rank of another job connects
  *   dynamic serve FILE COUNT        accepts COUNT clients on a port that is written to FILE
  *   dynamic connect FILE COUNT      connects COUNT times
  *
@@ -108,7 +111,7 @@ static double speed(MPI_Comm comm, int here, int other, int bytes, int window, i
                     char* data) {
   double begin = 0;
   MPI_Request requests[64];
-  for (int i = -rounds / 10; i < rounds; ++i) {
+  for (int i = -2 - rounds / 10; i < rounds; ++i) {
     if (i == 0) begin = MPI_Wtime();
     if (window == 0) {
       if (here == 0) MPI_Send(data, bytes, MPI_BYTE, other, 1, comm);
@@ -145,51 +148,130 @@ static const struct Case kCases[] = {{"latency 8 B, us", 8, 0, 20000},
                                      {"bandwidth 1 MiB, MB/s", 1 << 20, 8, 30}};
 enum { kCaseCount = sizeof kCases / sizeof *kCases };
 
-/* Rank 0 of the world with rank 1 of the world, and with the child, which is rank 2 of everybody.
- * The one that is not wanted sleeps in MPI_Recv. One in `share` of the usual number of messages. */
-static void merged(MPI_Comm everybody, int rounds, int share) {
-  int me = 0;
-  MPI_Comm_rank(everybody, &me);
+/* Who takes part in a comparison: kHub talks in turns to kInside, by the world that the two share,
+ * and to kOutside, by `across`. The one that is not wanted sleeps in MPI_Recv. */
+enum Role { kHub, kInside, kOutside };
+struct Pairs {
+  const char* name;
+  enum Role role;
+  MPI_Comm across;
+  int other; /* In `across`: the hub for kOutside, else kOutside. */
+  int rounds;
+  int share; /* One in so many of the usual number of messages. */
+  int cases; /* The first so many. */
+};
+
+/* What the hub has been told, and tells the others. */
+struct Plan {
+  int rounds, share, cases;
+};
+
+static double of_one_case(const struct Pairs* pairs, const struct Case* it, enum Role partner,
+                          char* data) {
+  const MPI_Comm comm = partner == kInside ? MPI_COMM_WORLD : pairs->across;
+  const int other = partner == kInside ? 1 - rank : pairs->other;
+  int go = 0;
+  if (pairs->role == kHub) MPI_Send(&go, 1, MPI_INT, other, 9, comm);
+  if (pairs->role == partner) MPI_Recv(&go, 1, MPI_INT, other, 9, comm, MPI_STATUS_IGNORE);
+  if (pairs->role != kHub && pairs->role != partner) return 0;
+  return speed(comm, pairs->role == kHub ? 0 : 1, other, it->bytes, it->window,
+               1 + it->rounds / pairs->share, data);
+}
+
+/* The ratio is the median of those of neighbours in time, which drifts do not reach; `low` and
+ * `high` hold the true one in 95 of 100 runs, by the ranks that a median of so many samples may
+ * have. */
+static void report(const char* what, const char* name, double* inside, double* across, int rounds) {
+  double* ratios = malloc((size_t)rounds * sizeof *ratios);
+  for (int i = 0; i < rounds; ++i) ratios[i] = across[i] / inside[i];
+  const double ratio = median(ratios, rounds);
+  int off = 0; /* The standard deviation of the rank is sqrt(rounds) / 2. */
+  while (off < rounds / 2 && off * off < rounds) ++off;
+  printf(
+      "{\"what\": \"%s\", \"case\": \"%s\", \"world\": %.3f, \"across\": %.3f, \"ratio\": %.3f, "
+      "\"low\": %.3f, \"high\": %.3f}\n",
+      what, name, median(inside, rounds), median(across, rounds), ratio, ratios[rounds / 2 - off],
+      ratios[rounds - 1 - rounds / 2 + off]);
+  fflush(stdout);
+  free(ratios);
+}
+
+static void compare(const struct Pairs* pairs) {
   char* data = calloc(1, 1 << 20);
-  double* inside = malloc((size_t)rounds * sizeof *inside);
-  double* across = malloc((size_t)rounds * sizeof *across);
-  for (int c = 0; c < kCaseCount; ++c) {
-    const struct Case* const it = &kCases[c];
-    for (int round = 0; round < 2 * rounds; ++round) {
-      const int partner = 1 + round % 2;
-      int go = 0;
-      if (me == 0) {
-        MPI_Send(&go, 1, MPI_INT, partner, 9, everybody);
-        const MPI_Comm comm = partner == 1 ? MPI_COMM_WORLD : everybody;
-        const double value =
-            speed(comm, 0, partner, it->bytes, it->window, 1 + it->rounds / share, data);
-        (partner == 1 ? inside : across)[round / 2] = value;
-      } else if (me == partner) {
-        MPI_Recv(&go, 1, MPI_INT, 0, 9, everybody, MPI_STATUS_IGNORE);
-        speed(me == 1 ? MPI_COMM_WORLD : everybody, 1, 0, it->bytes, it->window,
-              1 + it->rounds / share, data);
+  double* inside = malloc((size_t)pairs->rounds * sizeof *inside);
+  double* across = malloc((size_t)pairs->rounds * sizeof *across);
+  for (int c = 0; c < pairs->cases; ++c) {
+    for (int round = 0; round < pairs->rounds; ++round) {
+      /* Now one first, now the other. */
+      for (int turn = 0; turn < 2; ++turn) {
+        const enum Role partner = turn == round % 2 ? kInside : kOutside;
+        const double value = of_one_case(pairs, &kCases[c], partner, data);
+        (partner == kInside ? inside : across)[round] = value;
       }
     }
-    if (me != 0) continue;
-    const double world = median(inside, rounds);
-    const double both = median(across, rounds);
-    printf(
-        "{\"what\": \"merged\", \"case\": \"%s\", \"world\": %.3f, \"merged\": %.3f, \"ratio\": "
-        "%.3f}\n",
-        it->name, world, both, both / world);
-    fflush(stdout);
+    if (pairs->role == kHub) report(pairs->name, kCases[c].name, inside, across, pairs->rounds);
   }
   free(inside);
   free(across);
   free(data);
 }
 
-static void connect_times(const char* file, int count) {
-  char port[MPI_MAX_PORT_NAME] = "";
+/* One world's ranks with each other and with a child, in a communicator merged of all three. */
+static void merged(MPI_Comm inter, int is_child, struct Plan plan) {
+  MPI_Comm everybody = MPI_COMM_NULL;
+  MPI_Intercomm_merge(inter, is_child, &everybody);
+  MPI_Bcast(&plan, 3, MPI_INT, 0, everybody);
+  const struct Pairs pairs = {"merged",    is_child ? kOutside : (enum Role)rank,
+                              everybody,   is_child ? 0 : 2,
+                              plan.rounds, plan.share,
+                              plan.cases};
+  compare(&pairs);
+  MPI_Comm_free(&everybody);
+}
+
+static void read_port(const char* file, char* port) {
   FILE* in = fopen(file, "r");
-  if (in == NULL || fgets(port, sizeof port, in) == NULL) MPI_Abort(MPI_COMM_WORLD, 2);
+  if (in == NULL || fgets(port, MPI_MAX_PORT_NAME, in) == NULL) MPI_Abort(MPI_COMM_WORLD, 2);
   fclose(in);
   port[strcspn(port, "\n")] = '\0';
+}
+
+static void open_port(const char* file, char* port) {
+  char unfinished[4096];
+  MPI_Open_port(MPI_INFO_NULL, port);
+  snprintf(unfinished, sizeof unfinished, "%s.new", file);
+  FILE* out = fopen(unfinished, "w");
+  if (out == NULL) MPI_Abort(MPI_COMM_WORLD, 2);
+  fprintf(out, "%s\n", port);
+  fclose(out);
+  rename(unfinished, file);
+}
+
+/* One world's ranks with each other and with a client of a port, by the intercommunicator. */
+static void port_pair(const char* file, struct Plan plan) {
+  char port[MPI_MAX_PORT_NAME] = "";
+  MPI_Comm inter = MPI_COMM_NULL;
+  const int is_client = size == 1;
+  if (is_client) {
+    read_port(file, port);
+    MPI_Comm_connect(port, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter);
+    MPI_Recv(&plan, 3, MPI_INT, 0, 8, inter, MPI_STATUS_IGNORE);
+  } else {
+    if (rank == 0) open_port(file, port);
+    MPI_Comm_accept(port, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter);
+    if (rank == 0) MPI_Send(&plan, 3, MPI_INT, 0, 8, inter);
+    MPI_Bcast(&plan, 3, MPI_INT, 0, MPI_COMM_WORLD);
+  }
+  const struct Pairs pairs = {
+      "port",    is_client ? kOutside : (enum Role)rank, inter, 0, plan.rounds, plan.share,
+      plan.cases};
+  compare(&pairs);
+  MPI_Comm_disconnect(&inter);
+}
+
+static void connect_times(const char* file, int count) {
+  char port[MPI_MAX_PORT_NAME] = "";
+  read_port(file, port);
   double* times = malloc((size_t)count * sizeof *times);
   for (int i = 0; i < count; ++i) {
     MPI_Comm inter = MPI_COMM_NULL;
@@ -204,14 +286,8 @@ static void connect_times(const char* file, int count) {
 }
 
 static void serve(const char* file, int count) {
-  char port[MPI_MAX_PORT_NAME], unfinished[4096];
-  MPI_Open_port(MPI_INFO_NULL, port);
-  snprintf(unfinished, sizeof unfinished, "%s.new", file);
-  FILE* out = fopen(unfinished, "w");
-  if (out == NULL) MPI_Abort(MPI_COMM_WORLD, 2);
-  fprintf(out, "%s\n", port);
-  fclose(out);
-  rename(unfinished, file);
+  char port[MPI_MAX_PORT_NAME];
+  open_port(file, port);
   for (int i = 0; i < count; ++i) {
     MPI_Comm inter = MPI_COMM_NULL;
     MPI_Comm_accept(port, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter);
@@ -226,22 +302,25 @@ static void serve(const char* file, int count) {
   MPI_Close_port(port);
 }
 
+/* ROUNDS [SHARE [CASES]] */
+static struct Plan read_plan(int count, char** words) {
+  struct Plan plan = {atoi(words[0]), count > 1 ? atoi(words[1]) : 1,
+                      count > 2 ? atoi(words[2]) : kCaseCount};
+  if (plan.share < 1) plan.share = 1;
+  if (plan.cases < 1 || plan.cases > kCaseCount) plan.cases = kCaseCount;
+  return plan;
+}
+
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   self = argv[0];
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
-  MPI_Comm parent = MPI_COMM_NULL, all = MPI_COMM_NULL;
+  MPI_Comm parent = MPI_COMM_NULL;
   MPI_Comm_get_parent(&parent);
   const char* const what = argc > 1 ? argv[1] : "";
   if (parent != MPI_COMM_NULL) {
-    int plan[2] = {0, 1}; /* Rounds and share. */
-    if (strcmp(what, "merge") == 0) {
-      MPI_Intercomm_merge(parent, 1, &all);
-      MPI_Bcast(plan, 2, MPI_INT, 0, all);
-      merged(all, plan[0], plan[1]);
-      MPI_Comm_free(&all);
-    }
+    if (strcmp(what, "merge") == 0) merged(parent, 1, (struct Plan){0});
     MPI_Comm_disconnect(&parent);
   } else if (strcmp(what, "spawn") == 0 && argc == 4) {
     spawn_times(atoi(argv[2]), atoi(argv[3]));
@@ -251,18 +330,16 @@ int main(int argc, char** argv) {
     serve(argv[2], atoi(argv[3]));
   } else if (strcmp(what, "connect") == 0 && argc == 4) {
     connect_times(argv[2], atoi(argv[3]));
-  } else if (strcmp(what, "merged") == 0 && (argc == 3 || argc == 4) && size == 2) {
-    int plan[2] = {atoi(argv[2]), argc == 4 && atoi(argv[3]) > 0 ? atoi(argv[3]) : 1};
+  } else if (strcmp(what, "merged") == 0 && argc >= 3 && size == 2) {
     char mode[] = "merge";
     char* arguments[] = {mode, NULL};
     MPI_Comm inter = MPI_COMM_NULL;
     MPI_Comm_spawn(self, arguments, 1, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &inter,
                    MPI_ERRCODES_IGNORE);
-    MPI_Intercomm_merge(inter, 0, &all);
-    MPI_Bcast(plan, 2, MPI_INT, 0, all);
-    merged(all, plan[0], plan[1]);
-    MPI_Comm_free(&all);
+    merged(inter, 0, read_plan(argc - 2, argv + 2));
     MPI_Comm_disconnect(&inter);
+  } else if (strcmp(what, "port") == 0 && size <= 2 && argc >= 4) {
+    port_pair(argv[2], read_plan(argc - 3, argv + 3));
   } else if (rank == 0) {
     fprintf(stderr, "wrong arguments; see bench/dynamic/dynamic.c\n");
   }
