@@ -44,11 +44,13 @@ std::string_view name_in(const char* text) { return {text, strnlen(text, MPI_MAX
 
 namespace impl {
 
-int publish_name(const char* service_name, Info*, const char* port_name) {
+int publish_name(const char* service_name, Info* info, const char* port_name) {
+  mention_unknown_keys(info);
   return error_of(names().publish(name_in(service_name), bounded(port_name)));
 }
 
-int unpublish_name(const char* service_name, Info*, const char* port_name) {
+int unpublish_name(const char* service_name, Info* info, const char* port_name) {
+  mention_unknown_keys(info);
   return error_of(names().unpublish(name_in(service_name), bounded(port_name)));
 }
 

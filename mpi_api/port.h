@@ -25,8 +25,10 @@ std::string_view bounded(const char* port_name);
 // Opens what this process needs to connect to the port, besides what it has open.
 void prepare_for_port(std::string_view name);
 
-// Info key `timeout`, when it is there, replaces the deadline.
+// Info key `timeout`, when it is there, replaces the deadline. Others have no effect.
 int read_timeout(Info* info, Deadline& deadline);
+// With TERN_VERBOSE, says of each key but `known` that it has no effect, once per process.
+void mention_unknown_keys(Info* info, std::string_view known = {});
 // TERN_CONNECT_TIMEOUT from now.
 Deadline connect_deadline();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -131,7 +132,23 @@ ContactDesk& contact_desk() {
   return *runtime().contact;
 }
 
+void mention_unknown_keys(Info* info, std::string_view known) {
+  static std::vector<std::string> mentioned;
+  if (info == nullptr || !runtime().verbose) return;
+  for (const Info::Entry& entry : info->entries()) {
+    if (entry.key == known || std::ranges::count(mentioned, entry.key) != 0) continue;
+    mentioned.push_back(entry.key);
+    // The standard reserves these two, and leaves it open whether they mean something.
+    const bool of_sockets = entry.key == "ip_port" || entry.key == "ip_address";
+    std::fprintf(
+        stderr, "tern: the info key `%s` of a port or a name %s and has no effect\n",
+        entry.key.c_str(),
+        of_sockets ? "is for ports that listen on a socket, which these do not," : "is not known");
+  }
+}
+
 int read_timeout(Info* info, Deadline& deadline) {
+  mention_unknown_keys(info, "timeout");
   const auto text = info == nullptr ? std::nullopt : info->get("timeout");
   if (!text) return MPI_SUCCESS;
   bool sound = false;
@@ -216,7 +233,8 @@ int connect(const PortWish& wish, Comm& comm, int root, Comm** newcomm) {
 
 namespace impl {
 
-int open_port(Info*, char* port_name) {
+int open_port(Info* info, char* port_name) {
+  mention_unknown_keys(info);
   runtime().fabrics->open_rest(engine());  // Clients may come from anywhere.
   std::string name;
   if (const int error = contact_desk().open_port(name)) return error;

@@ -182,8 +182,12 @@ void wrong(char**) {
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
   char port[MPI_MAX_PORT_NAME];
   char other[MPI_MAX_PORT_NAME];
-  MPI_Open_port(MPI_INFO_NULL, port);
-  MPI_Open_port(MPI_INFO_NULL, other);
+  MPI_Info unknown = MPI_INFO_NULL;
+  MPI_Info_create(&unknown);
+  for (const char* key : {"ip_port", "no_such_key"}) MPI_Info_set(unknown, key, "7");
+  MPI_Open_port(unknown, port);
+  MPI_Open_port(unknown, other);
+  MPI_Info_free(&unknown);
   REQUIRE(std::strcmp(port, other) != 0);
   MPI_Comm inter = MPI_COMM_NULL;
   MPI_Info info = timeout_info("0.2");

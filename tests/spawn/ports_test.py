@@ -151,6 +151,12 @@ class Refusals(JobsTest):
                             ("itself", "MPI_ERR_PORT"), ("garbage", "MPI_ERR_PORT")):
             self.assertRegex(said, rf"(?m)^{what} {error}")
 
+    def test_info_keys_without_effect_are_mentioned_once(self):
+        for verbose in "0", "1":
+            _, said = self.alone("wrong", env={"TERN_VERBOSE": verbose}).communicate(timeout=harness.TIMEOUT)
+            for key in "`ip_port`", "`no_such_key`":
+                self.assertEqual(said.count(key), int(verbose), said)
+
     def told_to_all(self, verb, expected):
         """Every rank is told of every failure, in the same words."""
         out = self.output_of(self.job(3, verb))
