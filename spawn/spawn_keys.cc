@@ -12,9 +12,11 @@ namespace {
 using Id = SpawnKey::Id;
 
 constexpr auto kKeys = std::to_array<SpawnKey>({
-    {"host", Id::kHost, "HOST[:SLOTS],...", "Hosts to run on: this one, under any of its names."},
+    {"host", Id::kHost, "HOST[:SLOTS],...",
+     "Hosts to run on, this one or, by a launcher that reaches them, others."},
     {"hostfile", Id::kHostFile, "FILE", "The same from a file."},
-    {"add-host", Id::kAddHost, "HOST[:SLOTS],...", "Hosts to run on besides those of the job."},
+    {"add-host", Id::kAddHost, "HOST[:SLOTS],...",
+     "As host, for hosts that the job did not have before."},
     {"add-hostfile", Id::kAddHostFile, "FILE", "The same from a file."},
     {"wdir", Id::kWorkingDirectory, "DIR",
      "Where the processes run; without it, the directory of the process that spawns."},

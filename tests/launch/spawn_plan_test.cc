@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "spawn/spawn_keys.h"
 #include "tests/launch/made_up_machine.h"
 
 namespace tern::spawn {
@@ -101,6 +102,19 @@ TEST(SpawnPlan, PerNode) {
   EXPECT_EQ(count_of(3, {{"host", "a:4,b:4"}, {"pernode", "1"}}, &why), -1);
   EXPECT_THAT(why, HasSubstr("1 on each of 2 hosts"));
   EXPECT_EQ(count_of(9, {{"npernode", "3"}, {"host", "a,b"}, {"soft", "1:9"}}), 6);
+}
+
+TEST(SpawnPlan, Booleans) {
+  for (const char* text :
+       {"1", "2", "-1", "+07", " 3 ", "99999999999999999999", "yes", "YES", "True", " true"}) {
+    EXPECT_TRUE(is_true(text)) << text;
+    EXPECT_EQ(count_of(2, {{"pernode", text}}), -1) << text;
+  }
+  for (const char* text : {"0", "-0", "000", "no", "NO", "false", "False", "on", "y", "t", "1x",
+                           "0x1", "1.5", "-", "", "truetrue"}) {
+    EXPECT_FALSE(is_true(text)) << text;
+    EXPECT_EQ(count_of(2, {{"pernode", text}}), 2) << text;
+  }
 }
 
 TEST(SpawnPlan, Soft) {

@@ -46,6 +46,10 @@ void collectives_for_ever() {
   }
 }
 
+// With the initial error handler of --initial-errhandler mpi_errors_return nothing ends the job:
+// not before MPI_Init, not after MPI_Finalize, not on the communicators of the beginning.
+int wrong_send() { return MPI_Send(&rank, 1, MPI_INT, size + 41, 0, MPI_COMM_WORLD); }
+
 void wait_for_ever() {
   int value = 0;
   MPI_Recv(&value, 1, MPI_INT, MPI_ANY_SOURCE, 99, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
@@ -72,6 +76,7 @@ int main(int argc, char** argv) {
     if (MPI_Error_class(MPI_ERR_TAG, &error_class) != MPI_SUCCESS || error_class != MPI_ERR_TAG)
       return 15;
   }
+  if (is("errors-return") && wrong_send() == MPI_SUCCESS) return 16;
   MPI_Init(&argc, &argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
@@ -83,6 +88,13 @@ int main(int argc, char** argv) {
   if (is("fatal-error")) {
     if (rank == 0) die_of_a_fatal_error();
     wait_for_ever();
+  }
+  if (is("errors-return")) {
+    int error_class = MPI_SUCCESS;
+    MPI_Error_class(wrong_send(), &error_class);
+    if (error_class != MPI_ERR_RANK) return 17;
+    MPI_Error_class(MPI_Comm_rank(MPI_COMM_SELF, nullptr), &error_class);
+    if (error_class != MPI_ERR_ARG) return 18;
   }
 #if MPI_VERSION >= 4
   if (is("errors-abort")) {
@@ -113,6 +125,7 @@ int main(int argc, char** argv) {
   }
   MPI_Finalize();
   if (is("send-after-finalize")) MPI_Send(&number, 1, MPI_INT, 0, 0, MPI_COMM_WORLD);
+  if (is("errors-return") && wrong_send() == MPI_SUCCESS) return 19;
   int flag = 0;
   if (MPI_Finalized(&flag) != MPI_SUCCESS || !flag) return 20;
   if (MPI_Initialized(&flag) != MPI_SUCCESS || !flag) return 21;
