@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 
 #include "core/format.h"
@@ -50,6 +51,17 @@ int connect_abstract(const std::string& address) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd >= 0 && ::connect(fd, reinterpret_cast<const sockaddr*>(&place), size) == 0) return fd;
   if (fd >= 0) ::close(fd);
+  return -1;
+}
+
+int claim_abstract(const std::string& name) {
+  sockaddr_un place{};
+  const socklen_t size = fill(name, place);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && ::bind(fd, reinterpret_cast<const sockaddr*>(&place), size) == 0) return fd;
+  const int why = errno;
+  if (fd >= 0) ::close(fd);
+  errno = why;
   return -1;
 }
 

@@ -1,5 +1,6 @@
 // spawn/abstract_socket.h - Unix sockets without a file, for two processes of one host that meet
-// once. The address is a random name that only they know.
+// once. The address is a random name that only they know. Or for many of which one is to do
+// something at a time.
 #pragma once
 #include <string>
 
@@ -11,5 +12,8 @@ int listen_abstract(std::string& address);
 int accept_abstract(int listener);
 // -1 with errno.
 int connect_abstract(const std::string& address);
+// A descriptor that one process of the host has at a time, until it closes it or ends; -1 with
+// errno.
+int claim_abstract(const std::string& name);
 
 }  // namespace tern::spawn

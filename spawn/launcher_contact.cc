@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #include "core/format.h"
 #include "spawn/abstract_socket.h"
+#include "spawn/foreign_slots.h"
 #include "spawn/pmi1_line.h"
 
 namespace tern::spawn {
@@ -32,8 +34,12 @@ std::string own_launcher() {
 }
 
 // In the child of a child: only calls that are safe after a fork of a program with threads.
-[[noreturn]] void become_launcher(const char* file, char* const* arguments, int kept) {
+[[noreturn]] void become_launcher(const char* file, char* const* arguments, int kept,
+                                  const CpuMask* cores) {
   if (kept >= 0) ::fcntl(kept, F_SETFD, 0);
+  if (cores != nullptr) {
+    (void)::sched_setaffinity(0, sizeof *cores, reinterpret_cast<const cpu_set_t*>(cores->data()));
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -43,7 +49,8 @@ std::string own_launcher() {
 
 }  // namespace
 
-std::error_code OwnLauncher::start(const std::string& address) {
+std::error_code OwnLauncher::start(const std::string& address,
+                                   std::optional<std::uint64_t> job_id) {
   const std::string file = own_launcher();
   if (file.empty() || ::access(file.c_str(), X_OK) != 0) {
     return std::make_error_code(std::errc::no_such_file_or_directory);
@@ -51,10 +58,13 @@ std::error_code OwnLauncher::start(const std::string& address) {
   std::string name = "mpiexec";
   std::string option = kSpawnedOption;
   std::string place = address;
+  if (account_ == nullptr && job_id) account_ = open_foreign_account(*job_id);
   if (account_ == nullptr) {
     account_ = SlotAccount::open();
     if (account_ != nullptr) account_->enter({CpuSet()});  // This process.
   }
+  CpuMask cores{};
+  const bool unbinds = job_id.has_value() && cores_of_foreign_job(cores);
   const int kept = account_ != nullptr ? account_->fd() : -1;
   std::string slots = std::to_string(kept);
   std::array<char*, 5> arguments = {name.data(), option.data(), place.data(), slots.data(),
@@ -63,7 +73,8 @@ std::error_code OwnLauncher::start(const std::string& address) {
   // made.
   const pid_t pid = ::fork();
   if (pid == 0) {
-    if (::fork() == 0) become_launcher(file.c_str(), arguments.data(), kept);
+    if (::fork() == 0)
+      become_launcher(file.c_str(), arguments.data(), kept, unbinds ? &cores : nullptr);
     ::_exit(0);
   }
   if (pid < 0) return {errno, std::generic_category()};

@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -61,7 +62,9 @@ class LauncherContact {
 // library, as nobody's child.
 class OwnLauncher {
  public:
-  std::error_code start(const std::string& address);
+  // `job_id`: of the job that another launcher has started this process in; none: it is a program
+  // on its own.
+  std::error_code start(const std::string& address, std::optional<std::uint64_t> job_id = {});
 
  private:
   std::unique_ptr<SlotAccount> account_;

@@ -163,7 +163,7 @@ void Pmi1Client::lose(WireUpSink& sink) {
 
 // Other launchers' own spawning cannot say why it failed, so a launcher is started beside them.
 std::error_code Pmi1Client::start_launcher(const std::string& address) {
-  if (!own_) return own_launcher_.start(address);
+  if (!own_) return own_launcher_.start(address, info_.job_id);
   return send_all(fd_, "cmd=tern_spawn address=" + address + "\n") ? std::error_code()
                                                                    : lost_error();
 }

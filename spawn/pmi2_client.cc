@@ -215,7 +215,7 @@ void Pmi2Client::lose(WireUpSink& sink) {
 // Slurm's own spawning waits for ever where no processor is free, so a launcher is started beside
 // it.
 std::error_code Pmi2Client::start_launcher(const std::string& address) {
-  return own_launcher_.start(address);
+  return own_launcher_.start(address, info_.job_id);
 }
 
 void Pmi2Client::abort(int, std::string_view message) {

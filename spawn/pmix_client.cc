@@ -350,7 +350,7 @@ void PmixClient::on_answer(Answer& answer, WireUpSink& sink) {
 // The launchers' own spawning differs too much from one to the next, so a launcher is started
 // beside them.
 std::error_code PmixClient::start_launcher(const std::string& address) {
-  return own_launcher_.start(address);
+  return own_launcher_.start(address, info_.job_id);
 }
 
 void PmixClient::abort(int code, std::string_view message) {

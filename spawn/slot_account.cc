@@ -54,8 +54,8 @@ SlotAccount::SlotAccount(int fd) : fd_(fd), own_(std::make_unique<Entry>()) {
 
 SlotAccount::~SlotAccount() { ::close(fd_); }
 
-std::unique_ptr<SlotAccount> SlotAccount::open() {
-  const int fd = ::memfd_create("tern-slots", MFD_CLOEXEC);
+std::unique_ptr<SlotAccount> SlotAccount::open(const char* name) {
+  const int fd = ::memfd_create(name, MFD_CLOEXEC);
   if (fd < 0) return nullptr;
   std::unique_ptr<SlotAccount> account(new SlotAccount(fd));
   // The head, which is never written again.

@@ -28,8 +28,8 @@ struct SlotUse {
 
 class SlotAccount {
  public:
-  // Empty; nullptr when the system has no such files.
-  static std::unique_ptr<SlotAccount> open();
+  // Empty; nullptr when the system has no such files. The name is shown by /proc.
+  static std::unique_ptr<SlotAccount> open(const char* name = "tern-slots");
   // The one that another process has opened; takes the descriptor over. nullptr when it is none.
   static std::unique_ptr<SlotAccount> inherit(int fd);
   ~SlotAccount();

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "spawn/foreign_slots.h"
 #include "spawn/machine.h"
 #include "spawn/option_values.h"
 #include "spawn/slot_account.h"
@@ -263,6 +266,60 @@ TEST(SlotAccount, CountsThoseThatLiveAndForgetsTheOthers) {
   EXPECT_EQ(use.ranks, 2);
   EXPECT_EQ(use.on(1), 1);
   for (const int fd : word) ::close(fd);
+}
+
+// Ranks of another launcher: this process plays it, and has two children, of which one is bound.
+TEST(SlotAccount, IsSharedByRanksOfAnotherLauncher) {
+  const std::uint64_t job = Random().below(UINT64_MAX);
+  CpuMask own{};
+  ASSERT_EQ(::sched_getaffinity(0, sizeof own, reinterpret_cast<cpu_set_t*>(own.data())), 0);
+  const int bound = allowed_cpus().front();
+  const bool can_bind = allowed_cpus().size() > 1;
+  struct Told {
+    ino_t account;
+    int ranks;
+    int on_bound;
+    bool knows_cores;
+  };
+  std::array<int, 2> told{}, go{};
+  ASSERT_EQ(::pipe(told.data()) | ::pipe(go.data()), 0);
+  std::array<pid_t, 2> children{};
+  for (pid_t& child : children) {
+    child = ::fork();
+    if (child != 0) continue;
+    char word = 0;
+    (void)!::read(go[0], &word, 1);
+    const auto account = open_foreign_account(job);
+    struct stat file {};
+    (void)::fstat(account->fd(), &file);
+    const SlotUse use = account->read();
+    CpuMask cores{};
+    const Told mine{file.st_ino, use.ranks, use.on(bound),
+                    cores_of_foreign_job(cores) && cores == own};
+    (void)!::write(told[1], &mine, sizeof mine);
+    ::pause();
+    ::_exit(0);
+  }
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(bound, &one);
+  EXPECT_EQ(::sched_setaffinity(children[0], sizeof one, &one), 0);
+  (void)!::write(go[1], "go", 2);
+  std::array<Told, 2> both{};
+  for (Told& each : both) {
+    ASSERT_EQ(::read(told[0], &each, sizeof each), static_cast<ssize_t>(sizeof each));
+  }
+  for (const pid_t child : children) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  EXPECT_EQ(both[0].account, both[1].account);
+  for (const Told& each : both) {
+    EXPECT_EQ(each.ranks, 2);
+    EXPECT_TRUE(each.knows_cores);
+    EXPECT_EQ(each.on_bound, can_bind ? 1 : 0);
+  }
+  for (const int fd : {told[0], told[1], go[0], go[1]}) ::close(fd);
 }
 
 TEST(SlotAccount, TakesNothingElseOver) {
