@@ -46,6 +46,49 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
+// The slots that so many processes take: those that the hosts have, in order, then one more on each
+// in turns.
+void fit(HostList& list, int count) {
+  int left = count;
+  std::vector<int> taken;
+  for (const HostSlots& host : list.hosts) {
+    taken.push_back(std::min(host.slots, left));
+    left -= taken.back();
+  }
+  for (std::size_t i = 0; left > 0; i = (i + 1) % taken.size(), --left) ++taken[i];
+  for (std::size_t i = 0; i < taken.size(); ++i) list.hosts[i].slots = taken[i];
+  std::erase_if(list.hosts, [](const HostSlots& host) { return host.slots == 0; });
+}
+
+// Launchers fill hosts in order with the processes of one command after the other. So the list has
+// for each command exactly what it takes, on this host where it names none.
+Problem join_hosts(std::vector<HostList> lists, const std::vector<AppPlan>& apps, HostList& all) {
+  const auto names_none = [](const HostList& list) { return list.hosts.empty(); };
+  if (std::ranges::all_of(lists, names_none)) return {};
+  if (lists.size() == 1) {
+    all = std::move(lists[0]);
+    return {};
+  }
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    if (names_none(lists[i])) lists[i].hosts.push_back({host_name(), apps[i].count});
+    fit(lists[i], apps[i].count);
+    for (HostSlots& host : lists[i].hosts) {
+      if (!all.hosts.empty() && all.hosts.back().name == host.name) {
+        all.hosts.back().slots += host.slots;
+        continue;
+      }
+      if (std::ranges::find(all.hosts, host.name, &HostSlots::name) != all.hosts.end()) {
+        return {
+            tern::format("host {} is named by several commands with others in between; bring "
+                         "those that are to run there together",
+                         host.name)};
+      }
+      all.hosts.push_back(std::move(host));
+    }
+  }
+  return {};
+}
+
 // Applies the keys of one command.
 class KeyReader {
  public:
@@ -57,6 +100,7 @@ class KeyReader {
     extra_ = {};
     soft_.clear();
     per_host_ = 0;
+    hosts_ = {};
     app_.directory = request_.directory;
     for (const auto& [key, value] : command.info) {
       if (Problem problem = apply(key, value, 0); problem.has()) return problem;
@@ -70,6 +114,7 @@ class KeyReader {
     find_command(command);
     plan_.job.apps.push_back(std::move(app_));
     plan_.extras.push_back(std::move(extra_));
+    host_lists_.push_back(std::move(hosts_));
     return {};
   }
 
@@ -77,7 +122,7 @@ class KeyReader {
   // npernode and pernode: on each of the hosts named, or on this one.
   Problem limit_per_host() {
     if (per_host_ == 0) return {};
-    std::vector<HostSlots>& hosts = plan_.job.hosts.hosts;
+    std::vector<HostSlots>& hosts = hosts_.hosts;
     for (HostSlots& host : hosts) host.slots = per_host_;
     const long long most = per_host_ * std::max(1LL, static_cast<long long>(hosts.size()));
     if (app_.count <= most) return {};
@@ -116,10 +161,10 @@ class KeyReader {
     switch (id) {
       case Id::kHost:
       case Id::kAddHost:
-        return read_host_list(value, job.hosts);
+        return read_host_list(value, hosts_);
       case Id::kHostFile:
       case Id::kAddHostFile:
-        return read_host_file(absolute(value, request_.directory), job.hosts);
+        return read_host_file(absolute(value, request_.directory), hosts_);
       case Id::kMapBy:
         return read_map_by(value, job.placement);
       case Id::kRankBy:
@@ -241,9 +286,10 @@ class KeyReader {
 
  public:
   // Processes that come later share the cores with those that are there: not bound by themselves.
-  void finish() {
+  Problem finish() {
     const PlacementWish& wish = plan_.job.placement;
     if (!bound_ && wish.is_default()) plan_.job.placement.bind_none = true;
+    return join_hosts(std::move(host_lists_), plan_.job.apps, plan_.job.hosts);
   }
 
  private:
@@ -252,6 +298,8 @@ class KeyReader {
   SpawnPlan& plan_;
   AppPlan app_;
   SpawnPlan::Extra extra_;
+  HostList hosts_;
+  std::vector<HostList> host_lists_;  // Of each command.
   std::string soft_;
   int per_host_ = 0;
   bool bound_ = false;
@@ -293,7 +341,7 @@ Problem plan_spawn(const SpawnRequest& request, char* const* environment, SpawnP
   for (const SpawnCommand& command : request.commands) {
     if (Problem problem = reader.read(command); problem.has()) return problem;
   }
-  reader.finish();
+  if (Problem problem = reader.finish(); problem.has()) return problem;
   for (AppPlan& app : plan.job.apps) {
     // By this, programs of other MPIs know that they have a parent.
     if (!request.values.empty()) app.environment.set.emplace_back("PMI_SPAWNED", "1");

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -153,6 +154,14 @@ int refuse(int fd, const Problem& problem) {
 // On other hosts, by a launcher that reaches them. Whether a program can be executed there shows
 // when it calls MPI_Init, or does not.
 int run_elsewhere(int fd, const SpawnPlan& plan) {
+  const auto preloads = [](const SpawnPlan::Extra& extra) {
+    return extra.preload_binary || !extra.preload_files.empty();
+  };
+  if (std::ranges::any_of(plan.extras, preloads)) {
+    return refuse(fd, {"info keys ompi_preload_binary and ompi_preload_files copy inside this host "
+                       "only, and the processes are to run on others; put the files where those "
+                       "hosts see them"});
+  }
   EngineCommand command;
   if (const Problem problem = prepare_handover(plan.job, environ, command); problem.has()) {
     return refuse(fd, problem);

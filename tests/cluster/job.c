@@ -1,5 +1,7 @@
 // The MPI program of tests/cluster; run.py says what is expected of it.
+#define _GNU_SOURCE  // sched_getaffinity
 #include <mpi.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,18 +137,25 @@ static void be_client(const char* path) {
   meet(server);
 }
 
-// spawn PROGRAM COUNT [KEY VALUE]
+// How many this process may use.
+static int cpus(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) stop("sched_getaffinity");
+  return CPU_COUNT(&set);
+}
+
+// spawn PROGRAM COUNT [KEY VALUE]...
 static void spawn(int argc, char** argv) {
-  MPI_Info info = MPI_INFO_NULL;
-  if (argc > 5) {
-    MPI_Info_create(&info);
-    MPI_Info_set(info, argv[4], argv[5]);
-  }
+  MPI_Info info;
+  MPI_Info_create(&info);
+  for (int i = 4; i + 1 < argc; i += 2) MPI_Info_set(info, argv[i], argv[i + 1]);
+  if (rank == 0) printf("parent cpus %d\n", cpus());
   char* arguments[] = {"child", NULL};
   MPI_Comm children;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   const int error = MPI_Comm_spawn(argv[2], arguments, atoi(argv[3]), info, 0, MPI_COMM_WORLD,
                                    &children, MPI_ERRCODES_IGNORE);
+  MPI_Info_free(&info);
   if (error != MPI_SUCCESS) {
     char text[MPI_MAX_ERROR_STRING];
     int length, class;
@@ -177,7 +186,7 @@ int main(int argc, char** argv) {
     char name[256] = "";
     MPI_Comm_get_parent(&parent);
     gethostname(name, sizeof name - 1);
-    printf("child %d of %d host %s\n", rank, size, name);
+    printf("child %d of %d host %s cpus %d\n", rank, size, name, cpus());
     if (parent == MPI_COMM_NULL) stop("no parent");
     meet(parent);
   }

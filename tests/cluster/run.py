@@ -194,11 +194,18 @@ def no_launcher():
 
 @check
 def port_between_hosts():
-    """A job in h1 and one of two ranks in h2, with no common launcher."""
+    """A job in h1 and one of two ranks in h2, with no common launcher; and a client without any."""
     meet("h1", "h2")
+    meet("h1", "h2", client=[], members="3 sum 1")
 
 
-def meet(one, other, between=lambda: None):
+@check
+def port_from_a_step_of_slurm():
+    ENGINES["srun"].require()
+    meet("h1", "h2", client=[ENGINES["srun"].program, "--mpi=pmix", "-w", "h2", "-n", "2"], **ENGINES["srun"].env)
+
+
+def meet(one, other, between=lambda: None, client=(MPIEXEC, "-n", "2"), members="4 sum 2", **client_env):
     """A server in a host and a client in another; `between` is called when the port is open."""
     env = plain_environment()
     path = STATE / "port"
@@ -209,17 +216,44 @@ def meet(one, other, between=lambda: None):
     while not path.exists() and time.monotonic() < end and server.poll() is None:
         time.sleep(0.02)
     between()
-    output, code = run(other, MPIEXEC, "-n", "2", JOB, "connect", str(path))
+    output, code = run(other, *client, JOB, "connect", str(path), **client_env)
     output += server.communicate(timeout=40)[0]
     require(code == 0 and server.returncode == 0, f"exit statuses {code} and {server.returncode}", output)
-    require(output.count("met 4 sum 2") == 2, "they did not meet", output)
+    require(output.count(f"met {members}") == 2, "they did not meet", output)
 
 
 @for_each_engine
 def spawn_under(engine):
-    """Children beside the root, which all parents of both hosts talk to."""
-    output, code = run("h1", *engine.mpiexec("-hosts", "h1,h2", JOB, "spawn", JOB, "2"), **engine.env)
+    """Children beside the root, which all parents of both hosts talk to. They are not kept on the core that the
+    root is bound to."""
+    cpus = len(os.sched_getaffinity(0))
+    output, code = run("h1", *engine.mpiexec("-hosts", "h1,h2", "--bind-to", "core", JOB, "spawn", JOB, "2"), **engine.env)
     require(code == 0 and output.count("met 4 sum 2") == 2, f"exit status {code}", output)
+    # The rig's Slurm binds nothing.
+    require("parent cpus 1\n" in output or engine.name == "srun" or cpus == 1, "the root is not bound", output)
+    require(output.count(f"host h1 cpus {cpus}\n") == 2, f"the children do not have {cpus} CPUs", output)
+
+
+@check
+def spawn_keys_that_name_hosts():
+    engine = ENGINES["hydra"]
+    engine.require()
+    with tempfile.NamedTemporaryFile("w", dir=STATE, suffix=".hosts") as hosts:
+        hosts.write("h3 slots=2\n")
+        hosts.flush()
+        cases = (
+            (("hostfile", hosts.name), ["h3", "h3"]), (("add-host", "h3:2"), ["h3", "h3"]),
+            (("add-hostfile", hosts.name), ["h3", "h3"]), (("host", "h2:2,h3:2", "npernode", "1"), ["h2", "h3"]),
+            (("host", "h2:2,h3:2", "tern_pernode", "true"), ["h2", "h3"]), (("host", "h2,h3", "ppr", "1:node"), ["h2", "h3"]),
+            (("host", "h2:1,h3:1", "map_by", "node"), ["h2", "h3"]))
+        for keys, wanted in cases:
+            output, code = run("h1", *engine.mpiexec("-hosts", "h1", "-n", "1", JOB, "spawn", JOB, "2", *keys))
+            require(code == 0 and "met 3" in output, f"exit status {code} with {keys}", output)
+            found = sorted(re.findall(r"(?m)^child \d of 2 host (\S+)", output))
+            require(found == wanted, f"the children are on {found} with {keys}", output)
+    for keys, text in ((("host", "h2,h3", "pernode", "1"), "npernode"), (("host", "h3", "ompi_preload_binary", "1"), "preload")):
+        output, code = run("h1", *engine.mpiexec("-hosts", "h1", "-n", "1", JOB, "spawn", JOB, "3", *keys))
+        require(code == 0 and re.search(rf"no spawn: class MPI_ERR_SPAWN.*{text}", output), f"exit status {code} with {keys}", output)
 
 
 @for_each_engine

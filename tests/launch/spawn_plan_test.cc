@@ -104,6 +104,36 @@ TEST(SpawnPlan, PerNode) {
   EXPECT_EQ(count_of(9, {{"npernode", "3"}, {"host", "a,b"}, {"soft", "1:9"}}), 6);
 }
 
+// "HOST:SLOTS ..." of a call with several commands.
+std::string hosts_of(const std::vector<std::pair<int, Keys>>& commands) {
+  SpawnRequest request;
+  for (const auto& [count, keys] : commands) request.commands.push_back({"p", {}, count, keys});
+  std::array<char*, 1> environment = {nullptr};
+  SpawnPlan plan;
+  if (const Problem problem = plan_spawn(request, environment.data(), plan); problem.has()) {
+    return "problem: " + problem.text;
+  }
+  std::string text;
+  for (const HostSlots& host : plan.job.hosts.hosts) {
+    text += (text.empty() ? "" : " ") + host.name + ":" + std::to_string(host.slots);
+  }
+  return text;
+}
+
+TEST(SpawnPlan, HostsOfSeveralCommands) {
+  EXPECT_EQ(hosts_of({{2, {{"host", "a:4,b"}}}}), "a:4 b:1");
+  EXPECT_EQ(hosts_of({{2, {}}, {1, {}}}), "");
+  // Each command gets its own hosts, however many slots these have.
+  EXPECT_EQ(hosts_of({{2, {{"host", "a:4"}}}, {3, {{"host", "b"}}}}), "a:2 b:3");
+  EXPECT_EQ(hosts_of({{5, {{"host", "a:2,b"}}}, {1, {{"host", "c,d"}}}}), "a:3 b:2 c:1");
+  EXPECT_EQ(hosts_of({{1, {{"host", "a"}}}, {2, {{"host", "a"}}}}), "a:3");
+  EXPECT_EQ(hosts_of({{2, {}}, {1, {{"host", "b"}}}}), host_name() + ":2 b:1");
+  EXPECT_EQ(hosts_of({{4, {{"host", "a:9,b:9"}, {"npernode", "2"}}}, {1, {{"host", "c"}}}}),
+            "a:2 b:2 c:1");
+  EXPECT_THAT(hosts_of({{1, {{"host", "a"}}}, {1, {{"host", "b"}}}, {1, {{"host", "a"}}}}),
+              HasSubstr("problem: host a"));
+}
+
 TEST(SpawnPlan, Booleans) {
   for (const char* text :
        {"1", "2", "-1", "+07", " 3 ", "99999999999999999999", "yes", "YES", "True", " true"}) {
