@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -13,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/card.h"
 #include "core/format.h"
 
 namespace tern::spawn {
@@ -21,8 +24,8 @@ namespace {
 using Answer = NameService::Answer;
 using Code = NameService::Code;
 
-// Far above any port name.
-constexpr std::size_t kPortBytesMax = 1024;
+// Far above any port name and what stands before it.
+constexpr std::size_t kFileBytesMax = 1280;
 // File names have 255 bytes at most, and a byte of a name may take three of them.
 constexpr std::size_t kFileNameBytesMax = 250;
 
@@ -90,17 +93,46 @@ class DirectoryLock {
   Descriptor fd_;
 };
 
-// The port in a file of a live publisher. Removes the file of a dead one. Under the directory lock.
+// Where a lock that one host holds is seen by the others; elsewhere it is not certain. Numbers as
+// in statfs(2).
+bool shows_locks_to_all_hosts(int fd) {
+  constexpr auto kKinds = std::to_array<unsigned long>({
+      0x6969,      // NFS
+      0xff534d42,  // SMB
+      0xfe534d42,  // SMB 2
+      0x47504653,  // GPFS
+      0x00c36400,  // Ceph
+      0x01161970,  // GFS2
+      0x7461636f,  // OCFS2
+  });
+  struct statfs info {};
+  return ::fstatfs(fd, &info) == 0 &&
+         std::ranges::count(kKinds, static_cast<unsigned long>(info.f_type) & 0xffffffffUL) != 0;
+}
+
+// A file holds two lines: the host of its publisher, and the port.
+std::string file_text(std::string_view port) {
+  return tern::format("{}\n{}\n", HostIdentity::read().boot_id, port);
+}
+
+// The port in a file whose publisher lives, as far as can be seen from here. Removes the file of a
+// dead one. Under the directory lock.
 std::optional<std::string> read_live(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.ok()) return std::nullopt;
-  if (!is_alive(file.get())) {
+  std::array<char, kFileBytesMax> text;
+  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  const std::string_view whole(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  const std::size_t middle = whole.find('\n');
+  const bool has_host = middle != std::string_view::npos;
+  const bool is_whole = has_host && middle + 1 < whole.size() && whole.ends_with('\n');
+  const bool is_far = has_host && whole.substr(0, middle) != HostIdentity::read().boot_id;
+  if (!is_alive(file.get()) && !(is_far && !shows_locks_to_all_hosts(file.get()))) {
     ::unlink(path.c_str());
     return std::nullopt;
   }
-  std::array<char, kPortBytesMax> text;
-  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
-  return std::string(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  if (!is_whole) return std::nullopt;  // It is being written.
+  return std::string(whole.substr(middle + 1, whole.size() - middle - 2));
 }
 
 }  // namespace
@@ -163,14 +195,16 @@ Answer NameService::publish(std::string_view name, std::string_view port) {
   const std::string path = path_of(name);
   if (read_live(path)) {
     return {Code::kTaken, tern::format("the name `{}` is published already; unpublish it first, or "
-                                       "choose another",
-                                       name)};
+                                       "choose another (if a process on another host has left it "
+                                       "behind, remove {})",
+                                       name, path)};
   }
   // Nobody looks before the directory is unlocked, so the file may be written in place.
   Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file.ok()) return system_failure("cannot write " + path);
+  const std::string text = file_text(port);
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 ||
-      ::write(file.get(), port.data(), port.size()) != static_cast<ssize_t>(port.size())) {
+      ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     Answer failure = system_failure("cannot write " + path);
     ::unlink(path.c_str());
     return failure;

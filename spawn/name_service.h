@@ -3,7 +3,8 @@
 // A name is a file that its publisher keeps locked as long as it lives. The kernel drops the lock
 // with the process, however it ends, so a name whose file is not locked is dead, and whoever meets
 // it removes it: no server, and nothing to clean up. On a file system that several hosts share,
-// names are seen from all of them.
+// names are seen from all of them. Not all of these show locks to other hosts: there a name of
+// another host counts until somebody on that host finds it dead.
 // Threading: one thread at a time. Failure: an Answer with a sentence.
 #pragma once
 #include <map>

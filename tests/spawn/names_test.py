@@ -1,6 +1,7 @@
 """Published names: found by independent jobs, gone with their owner."""
 
 import os
+import pathlib
 import unittest
 
 import harness
@@ -42,6 +43,23 @@ class Names(JobsTest):
         server = self.job(1, "publish", "short lived", env=self.variables)
         self.assertEqual(server.stdout.readline(), "published\n")
         self.expect_ok(self.job(1, "lookup", "short lived", "-", env=self.variables), server)
+
+    def test_names_of_other_hosts_are_believed_where_locks_do_not_reach(self):
+        # What a host leaves in the directory whose locks this one does not see, and what a dead process of this one left.
+        self.directory.mkdir()
+        here = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+        (self.directory / "far").write_text("another-boot\nport\n")
+        (self.directory / "dead").write_text(f"{here}port\n")
+        (self.directory / "half").write_text("another-boot\npor")
+        far, *gone = [self.job(1, "lookup", name, "-", env=self.variables) for name in ("far", "dead", "half")]
+        out, err = far.communicate(timeout=harness.TIMEOUT)
+        self.assertIn("MPI_ERR_PORT", out + err)
+        for process in gone:
+            self.assertTrue(self.output_of(process).startswith("MPI_ERR_NAME"))
+        self.assertEqual(sorted(self.published()), ["far", "half"])
+        taken = self.job(1, "publish", "far", env=self.variables)
+        out, err = taken.communicate(timeout=harness.TIMEOUT)
+        self.assertIn(str(self.directory / "far"), err)
 
     def test_the_default_place_is_private(self):
         place = self.folder / "run"
