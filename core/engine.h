@@ -176,6 +176,14 @@ class Engine final : private FabricSink {
   }
   std::size_t unexpected_count() const { return unexpected_.size(); }
   std::size_t posted_count() const { return posted_.size(); }
+  // The patterns of the receives that wait for a message, in no order.
+  template <class Visit>
+  void for_each_posted(Visit visit) const {
+    (void)posted_.find_if([&visit](const Request& posted) {
+      visit(posted.envelope);
+      return false;
+    });
+  }
   std::uint64_t dropped_messages() const { return dropped_; }
   WaitState& wait_state() { return wait_; }
   std::span<const std::unique_ptr<Fabric>> fabrics() const { return fabrics_; }

@@ -17,6 +17,8 @@ namespace {
 // Often enough that an end is noticed within a second (it takes two looks), rarely enough that a
 // thousand processes cost nothing.
 constexpr std::uint64_t kLookEveryMs = 200;
+// Who waits so long for a message of a process makes sure that it is there.
+constexpr std::uint64_t kMeetAfterMs = 1000;
 
 // Contexts differ in the lowest two bits by plane (comm.h).
 constexpr std::uint64_t kPlanes = 3;
@@ -140,8 +142,59 @@ bool Connections::in_vain(const Comm& comm, int source) const {
   return vain;
 }
 
+Connections::Probing::~Probing() {
+  const auto place = std::ranges::find(connections_.probes_, pattern_);
+  connections_.probes_.erase(place);
+}
+
+bool Connections::before(const Envelope& a, const Envelope& b) {
+  return std::pair(a.context, a.source) < std::pair(b.context, b.source);
+}
+
+// What the posted receives and the probes of this moment wait for from one process: one tag each,
+// in order.
+std::vector<Envelope> Connections::awaited() const {
+  std::vector<Envelope> all;
+  const auto note = [&all](const Envelope& pattern) {
+    if (pattern.source >= 0) all.push_back({pattern.context, pattern.source, 0});
+  };
+  std::ranges::for_each(probes_, note);
+  engine_.for_each_posted(note);
+  if (runtime().lanes != nullptr) {
+    runtime().lanes->for_each([&](Lane& lane) { lane.engine().for_each_posted(note); });
+  }
+  std::ranges::sort(all, before);
+  const auto repeated = std::ranges::unique(all);
+  all.erase(repeated.begin(), repeated.end());
+  return all;
+}
+
+void Connections::meet(const Envelope& awaited) {
+  const std::uint64_t context = awaited.context & ~kPlanes;
+  const auto comm = std::ranges::find(all_comms_, context, &Comm::context);
+  if (comm == all_comms_.end() || awaited.source >= (*comm)->remote_size()) return;
+  Peer& peer = (*comm)->peer(awaited.source);
+  const bool own_job = !is_foreign(peer.id) && peer.id != engine_.self();
+  if (peer.state == Peer::State::kNew && own_job) engine_.greet(peer);
+}
+
+// A process that this one has never spoken to may have ended without anybody's notice. What has
+// been awaited from one process since the last time is worth a word to it: the fabric then finds
+// out whether it lives, as it does of all others.
+void Connections::meet_awaited() {
+  const std::uint64_t now = coarse_ms();
+  if (now < next_meeting_ms_) return;
+  next_meeting_ms_ = now + kMeetAfterMs;
+  std::vector<Envelope> found = awaited();
+  for (const Envelope& each : found) {
+    if (std::ranges::binary_search(awaited_, each, before)) meet(each);
+  }
+  awaited_ = std::move(found);
+}
+
 int Connections::poll() {
   tell_of_breakdowns();
+  if (engine_.about_to_sleep()) meet_awaited();
   if (processes_.empty() && engine_.failures() == 0) return 0;
   if (const std::uint64_t now = coarse_ms(); now >= next_look_ms_) {
     next_look_ms_ = now + kLookEveryMs;

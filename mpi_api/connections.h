@@ -8,7 +8,9 @@
 //
 // A process that has ended is noticed by looking at it a few times per second, whenever MPI makes
 // progress; then every operation that waits for it fails, and so do collectives of each
-// communicator that names it. Threading: under the entry lock. Failure: none of its own.
+// communicator that names it. One of the own job that was never spoken to is not looked at: who has
+// waited for its message for a second says a word to it, and learns of its end by that. Threading:
+// under the entry lock. Failure: none of its own.
 #pragma once
 #include <chrono>
 #include <string>
@@ -60,6 +62,22 @@ class Connections {
   // Whether a message from `source` (may be any) on this communicator can never come.
   bool in_vain(const Comm& comm, int source) const;
 
+  // A probe that waits for a message, for as long as this object lives.
+  class Probing {
+   public:
+    Probing(Connections& connections, const Envelope& pattern)
+        : connections_(connections), pattern_(pattern) {
+      connections_.probes_.push_back(pattern_);
+    }
+    ~Probing();
+    Probing(const Probing&) = delete;
+    Probing& operator=(const Probing&) = delete;
+
+   private:
+    Connections& connections_;
+    Envelope pattern_;
+  };
+
   Breakdowns& breakdowns() { return breakdowns_; }
   void tell_of_breakdowns() {
     if (breakdowns_.pending()) breakdowns_.handle(all_comms_);
@@ -91,6 +109,10 @@ class Connections {
   void fail_waiting();
   void fail_waiting_for_own_job();
   void lose_in_lanes();
+  void meet_awaited();
+  void meet(const Envelope& awaited);
+  std::vector<Envelope> awaited() const;
+  static bool before(const Envelope& a, const Envelope& b);
   void fail_receives_of(const Comm& comm, int rank, Peer& lost);
   template <class Visit>
   void for_each_foreign(const Comm& comm, Visit visit) const;
@@ -105,6 +127,9 @@ class Connections {
   std::size_t failures_seen_ = 0;    // Engine::failures() when they were gathered.
   int gone_count_ = 0;
   std::uint64_t next_look_ms_ = 0;
+  std::uint64_t next_meeting_ms_ = 0;
+  std::vector<Envelope> probes_;
+  std::vector<Envelope> awaited_;  // Messages, when this was last looked at; sorted.
 };
 
 // Connections::why_lost() of this process's connections.

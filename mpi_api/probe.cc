@@ -87,6 +87,7 @@ int probe(int source, int tag, Comm* comm, MPI_Status* status) {
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
   const UnexpectedMessage* found = nullptr;
+  const Connections::Probing probing(*runtime().connections, pattern);
   engine().wait_until([&] {
     found = comm->p2p_engine().probe(pattern);
     return found != nullptr || runtime().connections->in_vain(*comm, source);
@@ -125,6 +126,7 @@ int mprobe(int source, int tag, Comm* comm, Message** message, MPI_Status* statu
   }
   const Envelope pattern = pattern_of(source, tag, *comm);
   UnexpectedMessage* taken = nullptr;
+  const Connections::Probing probing(*runtime().connections, pattern);
   engine().wait_until([&] {
     taken = comm->p2p_engine().take(pattern);
     return taken != nullptr || runtime().connections->in_vain(*comm, source);

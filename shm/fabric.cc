@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -76,6 +77,7 @@ struct ShmFabric::Job {
   std::uint32_t generation;
   std::uint32_t done = 0;  // Chunks copied by this side.
   bool failed = false;
+  bool abandoned = false;  // The source was killed: the operation fails with the peer.
 };
 
 struct ShmFabric::Help {
@@ -262,20 +264,30 @@ Post ShmFabric::send_eager(Link& link, std::uint64_t context, std::uint64_t sour
   return Post::kDone;
 }
 
+// Copying from a process that has been killed fails, maybe before it can be seen that it has ended.
+bool ShmFabric::was_killed(const ShmLink& link, int copy_error) {
+  return copy_error == ESRCH && !has_left(link);
+}
+
+// What waits for one that was killed fails when that is certain (has_ended()), and then has a
+// reason.
+Post ShmFabric::outcome_of_copy(const ShmLink& from, int error) {
+  if (error == 0) return Post::kDone;
+  return was_killed(from, error) ? Post::kPending : Post::kPeerDown;
+}
+
 Post ShmFabric::get(Link& link, const DataView& target, RemoteSpan from, std::size_t size,
                     std::uint32_t op) {
   auto& source = static_cast<ShmLink&>(link);
   std::byte* const to = target.run();
   if (to == nullptr) return Post::kNoCredit;
   if (size < kShareFromBytes) {
-    return copy_from_process(source.pid, to, from.address, size) == 0 ? Post::kDone
-                                                                      : Post::kPeerDown;
+    return outcome_of_copy(source, copy_from_process(source.pid, to, from.address, size));
   }
   const auto ticket = static_cast<std::uint32_t>(__builtin_ctz(~source.tickets_in_use));
   if (ticket >= kTickets) {
     // Enough copies are shared already; do this one alone, later ones wait for it.
-    return copy_from_process(source.pid, to, from.address, size) == 0 ? Post::kDone
-                                                                      : Post::kPeerDown;
+    return outcome_of_copy(source, copy_from_process(source.pid, to, from.address, size));
   }
   source.tickets_in_use |= 1U << ticket;
   const std::uint32_t generation = open_ticket(source.producer.ring().tickets[ticket]);
@@ -396,14 +408,16 @@ std::uint32_t ShmFabric::before_sleep() {
   return static_cast<std::uint32_t>(kLookEveryMs) * 1000;
 }
 
+// One that left in good order is awaited by nobody; but a ring that it has not mapped stays so.
+bool ShmFabric::has_left(const ShmLink& link) {
+  return link.settled &&
+         link.inboxes.as<Inboxes>().lanes[0].inbox.left.load(std::memory_order_relaxed) != 0;
+}
+
 // Two looks in a row must find it gone, so that everything that it sent has been read between them.
 bool ShmFabric::has_ended(ShmLink& link) const {
   if (Segment::is_open(link.pid, link.inbox_fd, link.inbox_inode)) return link.suspect = false;
-  // One that left in good order is awaited by nobody; but a ring that it has not mapped stays so.
-  if (link.settled &&
-      link.inboxes.as<Inboxes>().lanes[0].inbox.left.load(std::memory_order_relaxed) != 0) {
-    return false;
-  }
+  if (has_left(link)) return false;
   if (!std::exchange(link.suspect, true)) return false;
   return std::ranges::none_of(incoming_, [&link](const auto& incoming) {
     return incoming->peer == link.peer && !incoming->broken && incoming->consumer.ready();
@@ -456,7 +470,7 @@ int ShmFabric::copy_turn(FabricSink& sink) {
       const Job job = jobs_.front();
       jobs_.erase(jobs_.begin());
       job.link->tickets_in_use &= ~(1U << job.ticket);
-      sink.on_complete(job.op, !job.failed);
+      if (!job.abandoned) sink.on_complete(job.op, !job.failed);
       ++events;
     } else if (jobs_.front().done != before) {
       ++events;
@@ -469,7 +483,7 @@ int ShmFabric::copy_turn(FabricSink& sink) {
   return events;
 }
 
-// True when the copy is finished.
+// True when the copy is finished, or abandoned because its source has ended.
 bool ShmFabric::advance_job(Job& job) {
   CopyTicket& ticket = job.link->producer.ring().tickets[job.ticket];
   const std::uint32_t chunks = chunk_count(job.size);
@@ -477,11 +491,12 @@ bool ShmFabric::advance_job(Job& job) {
   if (chunk >= 0) {
     const std::size_t start = static_cast<std::size_t>(chunk) * chunk_bytes(job.size);
     const std::size_t size = std::min(chunk_bytes(job.size), job.size - start);
-    if (copy_from_process(job.link->pid, job.to + start, job.from + start, size) != 0) {
-      job.failed = true;
-    }
+    const int error = copy_from_process(job.link->pid, job.to + start, job.from + start, size);
+    job.failed = job.failed || error != 0;
+    job.abandoned = was_killed(*job.link, error);
     ++job.done;
   }
+  if (job.abandoned) return true;
   if (job.done + ticket.helper_done.load(std::memory_order_acquire) < chunks) return false;
   job.failed = job.failed || ticket.helper_failed.load(std::memory_order_relaxed) != 0;
   return true;

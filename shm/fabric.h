@@ -73,6 +73,9 @@ class ShmFabric final : public Fabric {
   void attach(FabricSink& sink, const RingOffer& offer);
   int settle_links(FabricSink& sink);
   int look_for_ended(FabricSink& sink);
+  static bool has_left(const ShmLink& link);
+  static bool was_killed(const ShmLink& link, int copy_error);
+  static Post outcome_of_copy(const ShmLink& from, int error);
   bool has_ended(ShmLink& link) const;
   int receive(FabricSink& sink, Incoming& incoming);
   void begin_help(Incoming& incoming, std::span<const std::byte> body);

@@ -94,7 +94,8 @@ class Job:
 
 # Kind, ranks, ranks on each host.
 CASES = [("killed", 2, 2), ("killed", 4, 4), ("killed", 7, 7), ("killed", 4, 2), ("killed", 6, 2), ("killed", 7, 3),
-         ("killed", 18, 18), ("killed", 5, 1), ("differs", 2, 2), ("differs", 4, 4), ("differs", 7, 7)]
+         ("killed", 18, 18), ("killed", 5, 1), ("differs", 2, 2), ("differs", 4, 4), ("differs", 7, 7),
+         ("unmet", 2, 2), ("unmet", 4, 4), ("unmet", 5, 1), ("threads", 2, 2), ("threads", 4, 4)]
 
 
 # With victim and seed: the loss comes before the communicator has ever gone in two levels.
@@ -106,7 +107,7 @@ def run_case(program, kind, size, per_host, victim, seed):
     job = Job(size, per_host, [program, kind, str(victim), str(seed)])
     problems = []
     for rank, (output, code) in enumerate(job.wait()):
-        if kind == "killed" and rank == victim:
+        if kind != "differs" and rank == victim:
             if code != -signal.SIGKILL:
                 problems.append(f"the victim ended with {code}: {output}")
         elif code is None:
