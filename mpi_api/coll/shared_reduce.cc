@@ -191,13 +191,14 @@ bool SharedGroup::fold_block(std::uint64_t number, const Reduction& r,
   const std::size_t size = size_of(r);
   Fold all(r);
   all.last = size_ - 1;
-  for (int i = 0; i < size_; ++i) {
+  const std::size_t total = count_of(starts, rank_);
+  // Who gets nothing waits for nobody.
+  for (int i = 0; i < size_ && total > 0; ++i) {
     if (i == rank_) continue;
     all.part(i).offset = place_of(starts, i, rank_) * size;
     if (!open(all, number, i, (starts.back() - count_of(starts, i)) * size)) return false;
   }
   const std::byte* const own = r.data.from + starts[static_cast<std::size_t>(rank_)] * size;
-  const std::size_t total = count_of(starts, rank_);
   const std::size_t chunk = chunk_of(r);
   for (std::size_t begin = 0; begin < total; begin += chunk) {
     const std::size_t count = std::min(chunk, total - begin);
