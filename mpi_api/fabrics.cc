@@ -151,8 +151,9 @@ bool FabricSet::add(Engine& engine, const HostIdentity& host, std::string_view n
   std::string why;
   std::unique_ptr<Fabric> fabric;
   if (name == kShm) {
-    auto shm =
-        shm::ShmFabric::create(engine.self(), host, {config_.flag("TERN_SHM_SINGLE_COPY")}, why);
+    const bool crowded = engine.wait_state().policy.spin_us == 0;
+    const shm::ShmOptions options{config_.flag("TERN_SHM_SINGLE_COPY"), !crowded};
+    auto shm = shm::ShmFabric::create(engine.self(), host, options, why);
     shm_ = shm.get();
     fabric = std::move(shm);
   } else if (name == kVerbs) {

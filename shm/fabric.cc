@@ -281,7 +281,7 @@ Post ShmFabric::get(Link& link, const DataView& target, RemoteSpan from, std::si
   auto& source = static_cast<ShmLink&>(link);
   std::byte* const to = target.run();
   if (to == nullptr) return Post::kNoCredit;
-  if (size < kShareFromBytes) {
+  if (size < kShareFromBytes || !options_.shared_copy) {
     return outcome_of_copy(source, copy_from_process(source.pid, to, from.address, size));
   }
   const auto ticket = static_cast<std::uint32_t>(__builtin_ctz(~source.tickets_in_use));

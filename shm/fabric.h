@@ -20,6 +20,7 @@ namespace tern::shm {
 
 struct ShmOptions {
   bool single_copy = true;  // TERN_SHM_SINGLE_COPY
+  bool shared_copy = true;  // Both ends copy large messages: where they have a core each.
 };
 
 class ShmFabric final : public Fabric {

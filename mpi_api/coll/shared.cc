@@ -102,7 +102,8 @@ std::unique_ptr<SharedGroup> SharedGroup::make(Comm& comm) {
     memory = share(size, vote.key);
     vote.yes = memory != nullptr ? 1 : 0;
     if (memory != nullptr) {
-      new (memory->base()) ArenaHead{kArenaMagic, comm.context()};
+      const bool crowded = engine().wait_state().policy.spin_us == 0;
+      new (memory->base()) ArenaHead{kArenaMagic, comm.context(), crowded ? 1U : 0U};
     }
   }
   if (!exchange(comm, vote, votes) || !unanimous(votes, comm.size())) return nullptr;
@@ -121,6 +122,7 @@ bool SharedGroup::bind(std::unique_ptr<SharedMemory> memory) {
   memory_ = std::move(memory);
   ArenaHead head{};
   std::memcpy(&head, memory_->base(), sizeof head);
+  crowded_ = head.crowded != 0;
   lanes_ = reinterpret_cast<Lane*>(memory_->base() + kLanesOffset);
   for (int i = 0; i < size_; ++i) {
     Peer& peer = comm_.peer(i);

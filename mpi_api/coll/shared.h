@@ -160,6 +160,8 @@ class SharedGroup {
   bool read_piece(Incoming& in, int rank, const DataView& to, std::size_t at);
 
   // --- data (shared_data.cc) ---
+  bool arrive(std::uint64_t number, int reader);
+  bool have_arrived(std::uint64_t number);
   bool deal(std::uint64_t number, const Blocks& from, std::size_t done, std::size_t piece,
             std::uint32_t flags);
   bool take_dealt(Incoming& in, int rank, const DataView& to, std::size_t done);
@@ -188,6 +190,7 @@ class SharedGroup {
   Lane* lanes_ = nullptr;
   int rank_;
   int size_;
+  bool crowded_ = false;  // Some members share cores; all members think the same of it.
   std::uint64_t number_ = 0;
   std::uint64_t calls_ = 0;
   std::size_t failures_;    // Of the engine, when the bells were last looked at.

@@ -72,6 +72,7 @@ struct Lane {
 struct ArenaHead {
   std::uint64_t magic;
   std::uint64_t context;  // Of the communicator.
+  std::uint64_t crowded;  // 1: to rank 0's knowledge members share cores.
 };
 inline constexpr std::size_t kLanesOffset = 4096;
 inline std::size_t arena_bytes(int members) {
