@@ -347,7 +347,7 @@ class Translator {
   }
 
   std::string input() const {
-    if (plan_.stdin_to == StdinTo::kAll) return "all";
+    if (plan_.stdin_to == StdinTo::kAll && engine_.engine != Engine::kOpenMpi) return "all";
     if (plan_.stdin_to == StdinTo::kNone) return "none";
     return tern::format("{}", plan_.stdin_rank);
   }
@@ -368,8 +368,10 @@ class Translator {
         {!output.output_pattern.empty() || !output.error_pattern.empty(), "--outfile-pattern"},
         {plan_.print_exit_codes, "--print-all-exitcodes"},
         {wish.rank_by.has_value(), "--rank-by"},
-        {engine_.engine == Engine::kHydra &&
-             (plan_.stdin_to == StdinTo::kAll || plan_.stdin_rank != 0),
+        // Open MPI 4 takes `all`, but its ranks on other hosts get nothing and wait for ever.
+        {(engine_.engine == Engine::kHydra &&
+          (plan_.stdin_to == StdinTo::kAll || plan_.stdin_rank != 0)) ||
+             (engine_.engine == Engine::kOpenMpi && plan_.stdin_to == StdinTo::kAll),
          "--stdin"},
         {!wish.cpu_list.empty() && engine_.engine != Engine::kOpenMpi &&
              engine_.engine != Engine::kPrrte,

@@ -32,7 +32,9 @@ namespace {
 constexpr std::chrono::seconds kGrace{3};
 // When the launcher's connections are looked at: most are made at the start.
 constexpr std::chrono::milliseconds kFirstLook{250};
-constexpr std::chrono::milliseconds kLongestPause{30'000};
+constexpr std::chrono::milliseconds kLongestPause{10'000};
+// Until the second look at a child that has failed.
+constexpr std::chrono::milliseconds kSecondLook{500};
 // As core/config.cc has it.
 constexpr int kPeerTimeoutS = 60;
 
@@ -98,7 +100,7 @@ class Handover final : public HandedJob {
         return;
       }
       child_failed_ = failed;
-      look_at_connections(std::min(2 * pause, kLongestPause));
+      look_at_connections(failed ? kSecondLook : std::min(2 * pause, kLongestPause));
     });
   }
 

@@ -243,3 +243,35 @@ def costs_of(run):
         pairs = many * (many - 1) / 2
         found["pair_us"] = max(0.0, joined["start_ms"] - large["start_ms"]) * 1e3 * cores / pairs
     return replace(costs, **found)
+
+
+def place_of(job, cores):
+    """Where a job ran; hosts made on one machine share its cores."""
+    return Place(job["ranks"], math.ceil(job["ranks"] / job["hosts"]), cores / job["hosts"])
+
+
+def host_jobs(run):
+    """Those on several hosts without connections in advance, smallest first."""
+    jobs = [job for job in run["jobs"] if job["hosts"] > 1 and job["preconnect"] == "none"]
+    return sorted(jobs, key=lambda job: job["ranks"])
+
+
+def costs_on_hosts(run, costs):
+    """Costs of the network and the launcher of a run, from its two smallest jobs on several hosts; None: it has no two."""
+    jobs = host_jobs(run)[:2]
+    if len(jobs) < 2:
+        return None
+    small, large = (job["median"] for job in jobs)
+    one, other = (place_of(job, costs.cores) for job in jobs)
+    turns = other.turns - one.turns
+    process_ms = max(0.0, large["start_ms"] - small["start_ms"]) / turns if turns > 0 else costs.process_ms
+    daemon_ms = max(0.0, small["start_ms"] - costs.launch_ms - process_ms * one.turns)
+    goodbye_us = 1e3 * max(0.0, large["finalize_ms"] - small["finalize_ms"]) / max(1, other.here - one.here)
+    # What a leader has of a process of another host, over what it has of one of its own.
+    kib = small["memory.ring.rss_kib.max"] - small["memory.init.rss_kib.mean"] - 2 * costs.connection_kib
+    known = {"network_us": small.get("contact_us", 0) / 2, "daemon_ms": daemon_ms, "queue_pair_kib": max(0.0, kib),
+             "receive_kib": 0.0}
+    contact_us = max(0.0, small.get("contact_first_us", 0) - 4 * known["network_us"])
+    known |= {"card_us": contact_us, "endpoint_us": 0.0}
+    return replace(costs, process_ms=process_ms, goodbye_us=goodbye_us, init_ms=small["init_ms"],
+                   base_kib=small["memory.init.rss_kib.mean"], assumed={**costs.assumed, **known})

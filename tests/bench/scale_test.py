@@ -101,6 +101,25 @@ class ModelTest(unittest.TestCase):
         expected = COSTS.queue_pair_kib + COSTS.receive_kib + model.PEER_BYTES / 1024
         self.assertAlmostEqual(model.memory_kib(COSTS, place, 0, 1) - model.memory_kib(COSTS, place, 0, 0), expected)
 
+    def test_costs_on_hosts_come_from_the_two_smallest_jobs_there(self):
+        def job(ranks, **median):
+            median |= {"memory.init.rss_kib.mean": 8000, "memory.ring.rss_kib.max": 8100, "init_ms": 2}
+            return {"ranks": ranks, "preconnect": "none", "hosts": 4, "median": median}
+
+        small = job(16, start_ms=100, finalize_ms=1, contact_us=20, contact_first_us=240)
+        large = job(64, start_ms=340, finalize_ms=13)
+        huge = job(256, start_ms=1e6, finalize_ms=1e6)
+        run = {"machine": {"cores": 2}, "jobs": [huge, large, small]}
+        self.assertIsNone(model.costs_on_hosts({**run, "jobs": [small]}, COSTS))
+        costs = model.costs_on_hosts(run, COSTS)
+        # Four processes on the half core of each host, then sixteen: 24 turns more.
+        self.assertEqual((costs.process_ms, costs.daemon_ms), (10, 100 - COSTS.launch_ms - 80))
+        self.assertEqual((costs.goodbye_us, costs.network_us, costs.base_kib), (1000, 10, 8000))
+        for job in (small, large):
+            place = model.place_of(job, costs.cores)
+            self.assertAlmostEqual(model.start_ms(costs, place), job["median"]["start_ms"])
+        self.assertAlmostEqual(model.contact_us(costs, model.place_of(small, 2)), 240)
+
     def test_costs_come_from_the_small_jobs(self):
         def job(ranks, plan, **median):
             return {"ranks": ranks, "preconnect": plan, "hosts": 1, "median": median}

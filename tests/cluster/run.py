@@ -16,8 +16,8 @@ import tempfile
 import time
 
 import programs
-from rig import (CHECKS, CLUSTER, ENGINES, HOSTS, JOB, MPIEXEC, STATE, Failed, Skipped, Waiting, check, execute,
-                 find_agents, for_each_engine, parent_of, plain_environment, processes_of, read_link, read_proc, require, run)
+from rig import (CHECKS, CLUSTER, CUT_OFF_S, ENGINES, HOSTS, JOB, MPIEXEC, STATE, Failed, Skipped, Waiting, check, execute,
+                 find_agents, for_each_engine, parent_of, plain_environment, processes_of, read_link, read_proc, remarks, require, run)
 
 STRANGERS = str(pathlib.Path(__file__).resolve().parent / "strangers.py")
 
@@ -112,7 +112,7 @@ def host_cut_off(engine):
     waiting = Waiting(engine, "exchange", "h1:2,h2:1,h3:1", TERN_PEER_TIMEOUT="1")
     cluster("cut", "h3")
     try:
-        waiting.expect_end(hosts=["h1", "h2"])
+        waiting.expect_end(hosts=["h1", "h2"], limit_s=CUT_OFF_S)
     finally:
         cluster("mend", "h3")
     # Who ends because of another survivor's end names that one.
@@ -188,6 +188,25 @@ def slow_name_server():
 def no_launcher():
     output, code = run("h1", MPIEXEC, "-hosts", "h1,h2", JOB, "world", PATH="/nonexistent")
     require(code in (127, 125) or "install" in output, f"exit status {code}", output)
+
+
+@check
+def slow_and_lossy_network():
+    """Delays and losses of scripts/cluster, and a job that goes on over them."""
+    ENGINES["hydra"].require()
+    # A connection that is refused takes a round trip.
+    probe = ("import socket, time; begin = time.monotonic(); s = socket.socket(); s.settimeout(0.5); "
+             "print(s.connect_ex(('h2', 9)) == 111, time.monotonic() - begin)")
+    try:
+        cluster("net", "all", "--delay", "30")
+        refused, elapsed_s = execute("h1", sys.executable, "-c", probe).split()
+        require(refused == "True" and float(elapsed_s) >= 0.06, f"a round trip took {elapsed_s} s")
+        cluster("net", "h2", "--loss", "100")
+        require(execute("h1", sys.executable, "-c", probe).split()[0] == "False", "nothing is lost")
+        cluster("net", "all", "--delay", "1", "--loss", "1")
+        expect_world(ENGINES["hydra"].mpiexec("-hosts", "h1:2,h2:2", JOB, "world"), ["h1", "h1", "h2", "h2"])
+    finally:
+        cluster("net", "all")
 
 
 # ---- Jobs that meet.
@@ -312,6 +331,7 @@ def main():
         for name in wanted:
             begin = time.monotonic()
             outcome, text = "ok", ""
+            remarks.clear()
             try:
                 CHECKS[name]()
             except Skipped as reason:
@@ -321,7 +341,7 @@ def main():
             except (subprocess.SubprocessError, OSError, IndexError) as error:
                 outcome, text = "FAILED", f"{error}\n{getattr(error, 'output', '') or ''}"
             counts[outcome] += 1
-            print(f"{name:32} {outcome:8} {time.monotonic() - begin:5.1f} s  {text if outcome == 'skipped' else ''}".rstrip(),
+            print(f"{name:32} {outcome:8} {time.monotonic() - begin:5.1f} s  {text if outcome == 'skipped' else ', '.join(remarks)}".rstrip(),
                   flush=True)
             if outcome == "FAILED":
                 print("\n".join("    " + line[:400] for line in text.splitlines()[:60]), flush=True)

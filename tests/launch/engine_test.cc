@@ -156,6 +156,11 @@ TEST(EngineCommand, OpenMpi) {
             HasSubstr("-x PATH -x TERN_SPIN_US"), HasSubstr("-x B "), HasSubstr("-n 5 a ")));
   EXPECT_THAT(words, Not(Contains(HasSubstr("PMI_RANK"))));
   EXPECT_THAT(words, Not(Contains("HOSTNAME")));
+  // Its ranks on other hosts would wait for input that never comes.
+  EXPECT_THAT(line(arguments(Engine::kOpenMpi, {"--stdin", "all", "-H", "h1", "a"})),
+              HasSubstr("--stdin 0 "));
+  EXPECT_THAT(line(arguments(Engine::kPrrte, {"--stdin", "all", "-H", "h1", "a"})),
+              HasSubstr("--stdin all "));
   EXPECT_THAT(line(arguments(Engine::kPrrte, {"--launcher-agent", "reach", "-H", "h1", "--map-by",
                                               "core:PE=2", "a"})),
               AllOf(HasSubstr("--prtemca plm_ssh_agent reach"), HasSubstr("--map-by core:PE=2")));
