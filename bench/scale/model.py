@@ -187,7 +187,9 @@ def connections(place, algorithm):
     local = place.here - 1 if place.here <= SHARED_MAX else min(place.here - 1, 2 * rounds(place.here))
     if hosts == 1:
         return local, 0
-    return local, (hosts - 1 if algorithm == "alltoall" else min(hosts - 1, 2 * rounds(hosts)))
+    if algorithm == "alltoall":  # Everybody of its host, who give it what they have, and the other leaders.
+        return place.here - 1, hosts - 1
+    return local, min(hosts - 1, 2 * rounds(hosts))
 
 
 def memory_kib(costs, place, local, remote):
