@@ -20,11 +20,13 @@ class Jobs:
     def start(self, host, ranks, *words, **env):
         settings = [f"{name}={value}" for name, value in env.items()]
         return subprocess.Popen([*(["on", host] if host != "v1" else []), "timeout", "120", "env", *settings,
-                                 self.mpiexec, "-n", str(ranks), self.program, *words],
+                                 self.mpiexec, "-n", str(ranks), self.program, *map(str, words)],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def serve(self, ranks, count, **env):
-        server = self.start("v2", ranks, "serve", self.port_file, str(count), **env)
+        return self.await_port(self.start("v2", ranks, "serve", self.port_file, count, **env))
+
+    def await_port(self, server):
         end = time.monotonic() + 60
         while not os.path.exists(self.port_file) and server.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
@@ -38,9 +40,9 @@ class Jobs:
             output = process.communicate(timeout=130)[0]
             self.require(process.returncode == 0 and "ok" in output, f"exit status {process.returncode}", output)
 
-    def expect_refused(self, ranks, *texts, **env):
+    def expect_refused(self, ranks, *texts, timeout="60", **env):
         """On every rank of a client, with these texts."""
-        client = self.start("v1", ranks, "refused", self.port_file, "60", **env)
+        client = self.start("v1", ranks, "refused", self.port_file, timeout, **env)
         output = client.communicate(timeout=130)[0]
         said = re.findall(r"(?m)^rank \d+ MPI_ERR_PORT (.*)$", output)
         self.require(len(said) == ranks, "not every rank was refused", output)
@@ -51,12 +53,56 @@ class Jobs:
 def add(check, require, run, build):
     @check
     def jobs_on_two_hosts_connect():
-        for servers, clients, fabric in ((1, 2, {"TERN_FABRIC": "verbs"}), (2, 2, {})):
+        verbs = {"TERN_FABRIC": "verbs"}
+        jobs = Jobs(require, build)
+        server = jobs.serve(1, 2, **verbs)
+        shown = run([f"{build}/bin/tern-info", "port", open(jobs.port_file).read().strip()], 30, **verbs)
+        require(re.search(r"reachable +yes", shown), "tern-info does not think so", shown)
+        jobs.expect_ok(jobs.start("v1", 2, "connect", jobs.port_file, 2, **verbs), server)
+        # Without being asked for verbs; several at once that do not block, and one that does, from either host.
+        jobs = Jobs(require, build)
+        server = jobs.await_port(jobs.start("v2", 2, "iserve", jobs.port_file, 4))
+        jobs.expect_ok(jobs.start("v1", 2, "iconnect", jobs.port_file, 3), jobs.start("v2", 1, "connect", jobs.port_file, 1),
+                       server)
+
+    @check
+    def names_are_found_from_another_host():
+        """On a file system (9p) that shows no host what others have locked; and are gone when they are withdrawn."""
+        names = {"TERN_NAME_DIR": f"/out/names.{time.monotonic_ns()}", "TERN_FABRIC": "verbs"}
+        jobs = Jobs(require, build)
+        client = jobs.start("v1", 1, "lookup", "far away", 60, **names)
+        jobs.expect_ok(client, jobs.start("v2", 1, "publish", "far away", **names))
+        output = jobs.start("v1", 1, "lookup", "far away", "-", **names).communicate(timeout=130)[0]
+        require("MPI_ERR_NAME" in output, "the name is still there", output)
+
+    @check
+    def ports_whose_server_fails_them():
+        """One that does not accept, and one that is killed: nobody answers for it any more."""
+        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "4"}
+        jobs = Jobs(require, build)
+        pid_file = f"{jobs.port_file}.pid"
+        server = jobs.await_port(subprocess.Popen(
+            ["on", "v2", "env", *(f"{name}={value}" for name, value in verbs.items()), "bash", "-c",
+             f"echo $$ >{pid_file}; exec {jobs.program} busy {jobs.port_file} 600"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        jobs.expect_refused(2, "has not accepted", timeout="0.5", **verbs)
+        run(["on", "v2", "kill", "-9", open(pid_file).read().strip()], 20)
+        server.wait(30)
+        jobs.expect_refused(2, "v2", **verbs)
+
+    @check
+    def one_job_ends_the_other():
+        """An error under MPI_ERRORS_ARE_FATAL; and one under MPI_ERRORS_ABORT, which the other job survives."""
+        verbs = {"TERN_FABRIC": "verbs"}
+        for how, lives in (("fatal", False), ("errors abort", True)):
             jobs = Jobs(require, build)
-            server = jobs.serve(servers, 2, **fabric)
-            shown = run([f"{build}/bin/tern-info", "port", open(jobs.port_file).read().strip()], 30, **fabric)
-            require(re.search(r"reachable +yes", shown), "tern-info does not think so", shown)
-            jobs.expect_ok(jobs.start("v1", clients, "connect", jobs.port_file, "2", **fabric), server)
+            other = jobs.await_port(jobs.start("v2", 1, "survive", jobs.port_file, "accept", "recv", **verbs))
+            victim = jobs.start("v1", 1, "survive", jobs.port_file, "connect", how, **verbs)
+            output = victim.communicate(timeout=130)[0]
+            require(victim.returncode not in (0, 124), f"exit status {victim.returncode} of `{how}`", output)
+            output = other.communicate(timeout=130)[0]
+            require(other.returncode != 124 and (other.returncode == 0) == lives and ("ok survived" in output) == lives and
+                    ("MPI_ERR_PROC_ABORTED" in output) == lives, f"exit status {other.returncode} beside `{how}`", output)
 
     @check
     def a_network_that_does_not_answer_is_no_network():
@@ -71,11 +117,20 @@ def add(check, require, run, build):
             run(["on", "v2", "tc", "qdisc", "del", "dev", "eth0", "root"], 20)
         jobs.expect_ok(jobs.start("v1", 1, "connect", jobs.port_file, "1", TERN_FABRIC="verbs"), server)
 
+    def spawn(*words, ranks=1):
+        output = run([f"{build}/bin/mpiexec", "-n", str(ranks), f"{build}/tests/spawn/bin/spawn_program", *words], 90,
+                     TERN_FABRIC="verbs")
+        require(re.search("(?m)^ok ", output), f"{words[0]} did not end well", output)
+        return output
+
     @check
     def spawned_processes():
-        output = run([f"{build}/bin/mpiexec", "-n", "2", f"{build}/tests/spawn/bin/spawn_program", "grow", "2", "2"], 90,
-                     TERN_FABRIC="verbs")
-        require("ok grown" in output, "it did not end well", output)
+        """Twice; several programs; some that cannot be started, and then one; several calls at once."""
+        spawn("grow", "2", "2", ranks=2)
+        spawn("several")
+        output = spawn("fail")
+        require(output.count("rank 0 MPI_ERR_SPAWN") == 3, "not each failure is an error", output)
+        spawn("ispawn", "2")
 
     @check
     def a_crash_in_a_connected_job_is_an_error():
