@@ -102,9 +102,11 @@ bool Connections::is_connected(const ProcessId& id) const {
   return found != processes_.end() && found->second.connected && found->second.holders > 0;
 }
 
+// With it goes its whole job.
 void Connections::expect_end(const ProcessId& id, std::string_view why) {
-  const auto found = processes_.find(id);
-  if (found != processes_.end()) found->second.said = why;
+  for (auto& [known, process] : processes_) {
+    if (known.job == id.job && process.said.empty()) process.said = why;
+  }
 }
 
 std::string_view Connections::why_gone(const ProcessId& id) const {
@@ -220,6 +222,8 @@ void Connections::look_at(const ProcessId& id, Process& process) {
   for (const auto& fabric : engine_.fabrics()) {
     if (why.empty() && !process.text.empty()) why = fabric->why_gone(process.card);
   }
+  // A network would not tell before the peer's silence has become too long.
+  if (why.empty() && !process.said.empty()) why = "its job has ended";
   // What it sent may still be on its way: two looks in a row must find it gone.
   const bool suspected_before = std::exchange(process.suspect, !why.empty());
   if (!process.suspect || !suspected_before) return;

@@ -50,7 +50,7 @@ class Connections {
   // Those of other jobs that a communicator names and that have not ended.
   std::vector<ProcessId> connected() const;
   bool is_connected(const ProcessId& id) const;
-  // A process has said why it is about to end.
+  // A process has said why it and its job are about to end: what is awaited from them fails.
   void expect_end(const ProcessId& id, std::string_view why);
 
   // Why this process has certainly ended; empty while it lives or nobody knows.

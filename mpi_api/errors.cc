@@ -74,11 +74,6 @@ constexpr std::chrono::seconds kFarewell{2};
       failure.sentence, error_name(error), handler);
   const EntryGuard guard("abort");
   announce_end(text, comm);
-  if (is_initialized() && runtime().contact != nullptr) {
-    const auto until = std::chrono::steady_clock::now() + kFarewell;
-    engine().wait_until(
-        [until] { return engine().drained() || std::chrono::steady_clock::now() > until; });
-  }
   abort_job(error, text);
 }
 
@@ -182,6 +177,9 @@ void announce_end(std::string_view why, const Comm* comm) {
     if (comm == nullptr || comm->group().find(id) >= 0) return true;
     return comm->is_inter() && comm->remote_group()->find(id) >= 0;
   });
+  const auto until = std::chrono::steady_clock::now() + kFarewell;
+  engine().wait_until(
+      [until] { return engine().drained() || std::chrono::steady_clock::now() > until; });
 }
 
 void abort_job(int code, std::string_view message) {

@@ -53,7 +53,8 @@ const int* last_used_code();
 std::string describe_place(const Comm* comm);
 
 // Tells connected processes of other jobs that this one is about to end: those that comm names end,
-// too (nullptr: all do), the others know the reason. Before abort_job(); only starts to send.
+// too (nullptr: all do), the others give this job up. Before abort_job(); waits until the word is
+// there, for some seconds at most.
 void announce_end(std::string_view why, const Comm* comm);
 
 // Ends the job: says `message` on stderr once, tells the launcher, and never returns.

@@ -78,7 +78,7 @@ def add(check, require, run, build):
     @check
     def ports_whose_server_fails_them():
         """One that does not accept, and one that is killed: nobody answers for it any more."""
-        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "4"}
+        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "2"}
         jobs = Jobs(require, build)
         pid_file = f"{jobs.port_file}.pid"
         server = jobs.await_port(subprocess.Popen(
@@ -89,6 +89,19 @@ def add(check, require, run, build):
         run(["on", "v2", "kill", "-9", open(pid_file).read().strip()], 20)
         server.wait(30)
         jobs.expect_refused(2, "v2", **verbs)
+
+    @check
+    def clients_that_die_leave_the_server_accepting():
+        """Killed before they make contact, while they do, and afterwards."""
+        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "3"}
+        jobs = Jobs(require, build)
+        server = jobs.await_port(jobs.start("v2", 1, "patient", jobs.port_file, **verbs))
+        for moment in 0.2, 0.4, 0.8:
+            client = subprocess.Popen([jobs.program, "visit", jobs.port_file, "0"], env=dict(os.environ, **verbs))
+            time.sleep(moment)
+            client.kill()
+            client.wait()
+        jobs.expect_ok(jobs.start("v1", 1, "visit", jobs.port_file, 1, **verbs), server)
 
     @check
     def one_job_ends_the_other():
