@@ -78,7 +78,7 @@ def add(check, require, run, build):
     @check
     def ports_whose_server_fails_them():
         """One that does not accept, and one that is killed: nobody answers for it any more."""
-        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "2"}
+        verbs = {"TERN_FABRIC": "verbs"}
         jobs = Jobs(require, build)
         pid_file = f"{jobs.port_file}.pid"
         server = jobs.await_port(subprocess.Popen(
@@ -88,12 +88,12 @@ def add(check, require, run, build):
         jobs.expect_refused(2, "has not accepted", timeout="0.5", **verbs)
         run(["on", "v2", "kill", "-9", open(pid_file).read().strip()], 20)
         server.wait(30)
-        jobs.expect_refused(2, "v2", **verbs)
+        jobs.expect_refused(2, "v2", TERN_PEER_TIMEOUT="2", **verbs)
 
     @check
     def clients_that_die_leave_the_server_accepting():
         """Killed before they make contact, while they do, and afterwards."""
-        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "3"}
+        verbs = {"TERN_FABRIC": "verbs", "TERN_PEER_TIMEOUT": "5"}
         jobs = Jobs(require, build)
         server = jobs.await_port(jobs.start("v2", 1, "patient", jobs.port_file, **verbs))
         for moment in 0.2, 0.4, 0.8:
