@@ -166,8 +166,7 @@ std::vector<Envelope> Connections::awaited() const {
     runtime().lanes->for_each([&](Lane& lane) { lane.engine().for_each_posted(note); });
   }
   std::ranges::sort(all, before);
-  const auto repeated = std::ranges::unique(all);
-  all.erase(repeated.begin(), repeated.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
 }
 
