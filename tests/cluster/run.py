@@ -248,8 +248,9 @@ def spawn_under(engine):
     cpus = len(os.sched_getaffinity(0))
     output, code = run("h1", *engine.mpiexec("-hosts", "h1,h2", "--bind-to", "core", JOB, "spawn", JOB, "2"), **engine.env)
     require(code == 0 and output.count("met 4 sum 2") == 2, f"exit status {code}", output)
-    # The rig's Slurm binds nothing.
-    require("parent cpus 1\n" in output or engine.name == "srun" or cpus == 1, "the root is not bound", output)
+    bound = int(re.search(r"parent cpus (\d+)", output)[1])
+    # The rig's Slurm binds nothing, and two CPUs may be one core.
+    require(bound < cpus or engine.name == "srun" or cpus <= 2, "the root is not bound", output)
     require(output.count(f"host h1 cpus {cpus}\n") == 2, f"the children do not have {cpus} CPUs", output)
 
 
