@@ -111,7 +111,7 @@ void Engine::use_card(Peer& peer, const Card& card) {
           std::min({peer.max_body_bytes, peer.eager_max_bytes, limits.copied_max_bytes});
       peer.lends = limits.copied_max_bytes < SIZE_MAX;
       start_counting(peer);
-      if (fabric->works_on_cores()) wait_.policy.sleep_later();
+      if (fabric->works_on_cores()) wait_.policy.share_with_kernel();
       peer.why.clear();  // Of those that do not reach it.
       peer.state = Peer::State::kReady;
       flush(peer);
@@ -290,7 +290,8 @@ std::uint32_t Engine::before_sleep() {
 bool Engine::idle(Waiter& waiter, bool (*holds)(void*), void* argument) {
   const Waiter::Step step = waiter.next();
   if (step == Waiter::Step::kSpin) {
-    _mm_pause();
+    // Machines that share with the kernel are mostly virtual ones, which it would make stop.
+    if (wait_.policy.polls_per_yield == 0) _mm_pause();
     if (wait_.before_idle == nullptr) return false;
   }
   std::uint32_t sleep_us = 0;

@@ -2,7 +2,8 @@
 //
 // With a core for every rank, polling for a while gives the best latency and a sleeping rank costs
 // nothing. When more ranks than cores share a cpuset, polling only keeps the peer that is waited
-// for off the core: the first empty poll yields already.
+// for off the core: the first empty poll yields already. Where threads of the kernel move the
+// messages (soft-RoCE), polling is interrupted by a yield now and then.
 // Threading: one Waiter per wait, on its thread's stack.
 #pragma once
 #include <cstdint>
@@ -18,11 +19,14 @@ struct WaitPolicy {
   // The same while something is awaited from the launcher, whose descriptor the doorbell cannot
   // watch. Longer where many ranks share a core, which their looking would fill otherwise.
   std::uint32_t look_ms = 1;
-  bool is_chosen = false;  // By the user: it stays as it is.
+  std::uint32_t polls_per_yield = 0;  // While it does not give the core away otherwise; 0: never.
+  bool is_chosen = false;             // By the user: the times stay as they are.
 
-  // Threads of the kernel move the messages (soft-RoCE): they take longer than a device would, and
-  // what a sleep needs, acknowledgements and events, is more work for them.
-  void sleep_later();
+  // Threads of the kernel move the messages (soft-RoCE). They take longer than a device would, and
+  // what a sleep needs, acknowledgements and events, is more work for them: it comes later. And
+  // they have to get a core: the scheduler can let one that was woken wait for milliseconds while
+  // a process polls.
+  void share_with_kernel();
 };
 
 // The policy for `ranks` processes on this host that share `cores` cores.
@@ -49,6 +53,8 @@ class Waiter {
   Step next();
 
  private:
+  Step by_time();
+
   static constexpr std::uint32_t kPollsPerClock = 32;
   const WaitPolicy& policy_;
   std::uint32_t idle_polls_ = 0;

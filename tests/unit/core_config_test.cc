@@ -69,17 +69,32 @@ TEST(ParseBytes, SuffixesAndOverflow) {
 TEST(WaitPolicy, CrowdedRanksNeitherSpinNorLookOften) {
   EXPECT_GT(wait_policy_for(2, 2).spin_us, 0U);
   EXPECT_EQ(wait_policy_for(3, 2).spin_us, 0U);
-  WaitPolicy policy = wait_policy_for(2, 2);
-  policy.sleep_later();
-  EXPECT_GT(policy.yield_us, wait_policy_for(2, 2).yield_us);
-  policy = wait_policy_for(2, 2);
-  policy.is_chosen = true;
-  policy.sleep_later();
-  EXPECT_EQ(policy.yield_us, wait_policy_for(2, 2).yield_us);
   EXPECT_EQ(wait_policy_for(32, 2).look_ms, 2U);
   EXPECT_EQ(wait_policy_for(4, 2).look_ms, 1U);
   EXPECT_EQ(wait_policy_for(256, 2).look_ms, 16U);
   EXPECT_LE(wait_policy_for(1 << 20, 1).look_ms, 20U);
+}
+
+TEST(WaitPolicy, LeavesTheKernelATurnAndSleepsLater) {
+  WaitPolicy policy = wait_policy_for(3, 2);
+  policy.share_with_kernel();
+  EXPECT_EQ(policy.spin_us, 0U);  // They yield at each poll already.
+  policy = wait_policy_for(2, 2);
+  policy.is_chosen = true;
+  policy.share_with_kernel();
+  EXPECT_EQ(policy.spin_us, wait_policy_for(2, 2).spin_us);
+  policy.is_chosen = false;
+  policy.share_with_kernel();
+  EXPECT_GT(policy.spin_us, wait_policy_for(2, 2).spin_us);
+
+  WaitState state;
+  state.policy = policy;
+  state.policy.spin_us = 60'000'000;  // Whatever the machine is doing.
+  Waiter waiter(state);
+  std::uint32_t yields = 0;
+  const std::uint32_t polls = 10 * policy.polls_per_yield;
+  for (std::uint32_t i = 0; i < polls; ++i) yields += waiter.next() == Waiter::Step::kYield;
+  EXPECT_EQ(yields, 10U);
 }
 
 }  // namespace
