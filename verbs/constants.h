@@ -26,7 +26,8 @@ inline constexpr std::size_t kMailboxesPerChunk = 64;
 inline constexpr std::uint32_t kWindowFirst = 1;
 inline constexpr std::uint32_t kWindowMax = 32;
 inline constexpr std::size_t kReceivesPerChunk = 32;
-// Receive slots are posted again in batches of up to this many, which are posted in addition.
+// Receive slots are posted again in batches of this many, which nobody has been promised: an answer
+// need not wait for that.
 inline constexpr std::uint32_t kReturnBatch = 16;
 
 // A queue pair's send queue: a full window, its acknowledgements, pieces of reads and of writes,

@@ -164,7 +164,6 @@ int VerbsFabric::reap(FabricSink& sink) {
     if ((link.life & 0xffffff) == (id >> 24 & 0xffffff)) on_sent(sink, link, done[i]);
   }
   if (count <= 0) return 0;
-  flush_receives();
   for (VerbsLink* const link : owing_) {
     if (link->in.is_bare_due()) post_bare(*link);
   }
