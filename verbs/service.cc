@@ -129,6 +129,7 @@ void VerbsFabric::make_ready() {
   is_ready_ = true;
   const std::size_t most = options_.connections_max;
   if (device_lost_ || (most != 0 && queue_pairs_ >= most)) return;
+  signal_->find_own_way();
   std::string why;
   (void)(open_queues(why) && mailboxes_->reserve(why) && small_slots_->reserve(why) &&
          make_room_for_window(kWindowFirst) && make_room_for_completions(kQueueEntries));

@@ -57,6 +57,8 @@ class SignalQueue {
 
   // While the way to there is looked for, the last datagram to each waits for that.
   void send(const SignalAddress& to, const Datagram& datagram);
+  // Finds the way to processes that use the same port before somebody waits for it.
+  void find_own_way() { (void)way_to(port_.address(), {}); }
   // The way to a process that datagrams have been exchanged with.
   ibv_ah_attr route_to(const SignalAddress& to) const;
 
