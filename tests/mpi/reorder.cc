@@ -3,7 +3,8 @@
 // The ranks are bound to two cores in turns, so that in their own order every neighbour is on the
 // other one. Where the library sees these cores (MPI_Comm_split_type says so), a line shall cross
 // from one to the other once and a ring twice, however their positions are numbered. Elsewhere, and
-// with libraries that do not reorder, no order may be worse than the one before.
+// with libraries that do not reorder, no order may be worse than the one before. On several hosts
+// the way between them counts for more, and nothing is compared.
 #include <sched.h>
 
 #include <numeric>
@@ -83,6 +84,17 @@ bool sees_sides([[maybe_unused]] const Ints& sides) {
   return all != 0 && std::count(sides.begin(), sides.end(), 1) > 0;
 }
 
+bool on_one_host() {
+  MPI_Comm host = MPI_COMM_NULL;
+  int members = 0;
+  EXPECT_OK(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+  MPI_Comm_size(host, &members);
+  MPI_Comm_free(&host);
+  int mine = members == check::size ? 1 : 0, all = 0;
+  MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+  return all != 0;
+}
+
 // A path through all positions in a drawn order, closed or not.
 Edges drawn_path(Random& random, bool closed) {
   Ints path(check::size);
@@ -97,6 +109,7 @@ Edges drawn_path(Random& random, bool closed) {
 void expect_near(MPI_Comm comm, const Edges& edges, int side, int best, const char* what) {
   const Ints before = sides_in(MPI_COMM_WORLD, side);
   const Ints after = sides_in(comm, side);
+  if (!on_one_host()) return;
   const int had = crossings(edges, before), has = crossings(edges, after);
   EXPECT_MSG(has <= had, "%s: %d edges between cores, %d in the old order", what, has, had);
   if (sees_sides(before)) {
