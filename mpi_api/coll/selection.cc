@@ -5,7 +5,9 @@
 // win even with more messages. Between hosts (two of them, TCP) two levels win up to sizes at which
 // the leaders' copies cost more than the messages saved: with more members per host that is sooner.
 // In shared memory a large block that one member gives to another is copied twice, and only for two
-// members that is still faster than the kernel's single copy.
+// members that is still faster than the kernel's single copy. Where only the two concerned know how
+// long a block is, more than two members would have to wait for everybody before they know what
+// comes: the messages of all-to-allv leave at once.
 #include "mpi_api/coll/selection.h"
 
 #include <algorithm>
@@ -83,7 +85,7 @@ constexpr Rule kAlltoallRules[] = {
 constexpr Algorithm kAlltoallAlgorithms[] = {kShared, kTwoLevel, kFlat, kBruck, kPairwise};
 
 constexpr Rule kAlltoallvRules[] = {
-    {16, kAnyBytes, kAlways, kShared},
+    {2, kAnyBytes, kAlways, kShared},
     {32, kAnyBytes, kAlways, kFlat},
     {kAnyRanks, kAnyBytes, kAlways, kPairwise},
 };
