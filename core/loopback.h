@@ -1,10 +1,12 @@
 // core/loopback.h - the fabric to oneself: messages wait in a queue until the next poll.
 //
-// It makes this process a peer like any other. Threading and failure as for every fabric.
+// It makes this process a peer like any other. The messages lie one behind the other in memory that
+// is used again and again, so that a small one allocates nothing: threads that send to themselves
+// would meet in the allocator. Threading and failure as for every fabric.
 #pragma once
-#include <deque>
+#include <cstddef>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "core/fabric.h"
 
@@ -25,22 +27,26 @@ class LoopbackFabric final : public Fabric {
   Post get(Link& link, const DataView& to, RemoteSpan from, std::size_t size,
            std::uint32_t op) override;
   int poll(FabricSink& sink) override;
-  bool drained() const override { return messages_.empty(); }
+  bool drained() const override { return waiting_.size == 0; }
 
  private:
   struct SelfLink final : Link {
     bool can_get() const override { return true; }
   };
-  struct Message {
-    std::vector<std::byte> bytes;
-    std::size_t head_bytes;
+  struct Messages {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t size = 0;
+    std::size_t room = 0;
+    // Where `bytes` more can be written.
+    std::byte* add(std::size_t bytes);
   };
 
   ProcessId self_;
   SelfLink link_;
   Peer* peer_ = nullptr;
   DoorbellWord* bell_ = nullptr;  // Of other threads of this process, which may sleep.
-  std::deque<Message> messages_;
+  Messages waiting_;
+  Messages handled_;  // By poll(), while others come.
 };
 
 }  // namespace tern
