@@ -104,7 +104,12 @@ struct Segment {
 std::size_t segments(const DataView& view, std::size_t position, std::size_t size_bytes,
                      std::span<Segment> out);
 
-// All memory from the first data byte to the last one, with the gaps. Precondition: bytes() > 0.
+// From the first data byte to the last one, with the gaps. Precondition: there is data.
+struct Reach {
+  std::ptrdiff_t begin;  // In bytes from the origin of the first element.
+  std::size_t size_bytes;
+};
+Reach reach(const Layout& layout, std::size_t count);
 std::span<std::byte> reach(const DataView& view);
 
 // Copies min(from.bytes(), to.bytes()) bytes between two layouts in this process.

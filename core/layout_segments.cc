@@ -2,6 +2,7 @@
 // scatter; see layout.h. For few and long runs: each is looked up from the root of the shape's
 // tree. Threading: none needed. Failure: none.
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/check.h"
 #include "core/layout.h"
@@ -73,13 +74,16 @@ std::size_t segments(const DataView& view, std::size_t position, std::size_t siz
   return count;
 }
 
+Reach reach(const Layout& layout, std::size_t count) {
+  // A negative extent puts the last element first.
+  const auto last = static_cast<std::ptrdiff_t>(count - 1) * layout.extent();
+  return {layout.true_lower_bound() + std::min<std::ptrdiff_t>(last, 0),
+          static_cast<std::size_t>(layout.true_extent() + std::abs(last))};
+}
+
 std::span<std::byte> reach(const DataView& view) {
-  const Layout& layout = *view.layout;
-  const auto last = static_cast<std::ptrdiff_t>(view.count - 1) * layout.extent();
-  const std::ptrdiff_t low = layout.true_lower_bound() + std::min<std::ptrdiff_t>(last, 0);
-  const std::ptrdiff_t high =
-      layout.true_lower_bound() + layout.true_extent() + std::max<std::ptrdiff_t>(last, 0);
-  return {displaced(view.base, low), static_cast<std::size_t>(high - low)};
+  const auto [begin, size_bytes] = reach(*view.layout, view.count);
+  return {displaced(view.base, begin), size_bytes};
 }
 
 }  // namespace tern

@@ -16,9 +16,7 @@ namespace tern::mpi::impl {
 namespace {
 
 int give(std::vector<Info::Entry> entries, Info** info) {
-  *info = make<Info>(std::move(entries));
-  if (*info != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
+  return hand_over(make<Info>(std::move(entries)), "an info object", info);
 }
 
 std::vector<Info::Entry> fortran_facts() {

@@ -31,7 +31,7 @@ int attach(BufferPlace& place, void* buffer, MPI_Count size) {
                 place->size());
   }
   place.reset(new (std::nothrow) BsendBuffer(buffer, size));
-  return place != nullptr ? MPI_SUCCESS : fail(MPI_ERR_NO_MEM, "no memory is left");
+  return place != nullptr ? MPI_SUCCESS : fail_no_memory("a buffer");
 }
 
 void flush(const BufferPlace& place) {
@@ -64,8 +64,7 @@ class FlushRequest final : public Request {
 };
 
 int iflush(BufferPlace& place, Request** request) {
-  *request = make<FlushRequest>(place);
-  return *request != nullptr ? MPI_SUCCESS : fail(MPI_ERR_NO_MEM, "no memory is left");
+  return hand_over<Request>(make<FlushRequest>(place), "a request", request);
 }
 
 }  // namespace

@@ -81,9 +81,7 @@ int comm_set_info(Comm* comm, Info* info) {
 }
 
 int comm_get_info(Comm* comm, Info** info_used) {
-  *info_used = hints_in_force(*comm);
-  if (*info_used != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
+  return hand_over(hints_in_force(*comm), "an info object", info_used);
 }
 
 int comm_free(MPI_Comm* comm) {

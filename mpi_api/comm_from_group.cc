@@ -51,7 +51,7 @@ int make_from_group(Group& group, std::uint64_t plane, Errhandler& errhandler, C
   if (const int error = share_context(group, plane, 0, context)) return error;
   group.retain();
   Comm* const made = make_comm(context, &group);
-  if (made == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a communicator");
+  if (made == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*made, &errhandler);
   *newcomm = made;
   return MPI_SUCCESS;

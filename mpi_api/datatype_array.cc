@@ -40,7 +40,7 @@ int create_subarray(bool large, int ndims, IntArray sizes, IntArray subsizes, In
     to.integers({order}).type(oldtype);
     return make_derived(to, newtype);
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a datatype");
+    return fail_no_memory("a datatype");
   }
 }
 
@@ -110,7 +110,7 @@ int create_darray(bool large, int size, int rank, int ndims, IntArray gsizes, co
     to.integers(dargs, ndims).integers(psizes, ndims).integers({order}).type(oldtype);
     return make_derived(to, newtype);
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a datatype");
+    return fail_no_memory("a datatype");
   }
 }
 

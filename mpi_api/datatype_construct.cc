@@ -52,7 +52,7 @@ int create(int combiner, bool large, Datatype** newtype, Fill fill) {
     fill(writer);
     return make_derived(writer, newtype);
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a datatype");
+    return fail_no_memory("a datatype");
   }
 }
 
@@ -174,7 +174,7 @@ int make_derived(RecipeWriter& writer, Datatype** newtype) {
   try {
     return make_checked(writer.recipe(), newtype);
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a datatype");
+    return fail_no_memory("a datatype");
   }
 }
 

@@ -34,7 +34,7 @@ int find_or_make(int combiner, std::initializer_list<int> arguments, MPI_Datatyp
   recipe.combiner = combiner;
   recipe.integers = arguments;
   auto* const made = make<Datatype>(*to_datatype(named), std::move(recipe));
-  if (made == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a datatype");
+  if (made == nullptr) return fail_no_memory("a datatype");
   made_so_far().push_back(made);
   *newtype = made;
   return MPI_SUCCESS;

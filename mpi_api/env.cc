@@ -144,9 +144,7 @@ int get_hw_resource_info(Info** hw_info) {
     entries.push_back(
         {std::string(resource_name(static_cast<Resource>(i))), confined ? "true" : "false"});
   }
-  *hw_info = make<Info>(std::move(entries));
-  if (*hw_info != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
+  return hand_over(make<Info>(std::move(entries)), "an info object", hw_info);
 }
 
 int get_address(const void* location, MPI_Aint* address) {

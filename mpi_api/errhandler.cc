@@ -37,12 +37,6 @@ Errhandler* const errors_are_fatal =
 Errhandler* const errors_abort = make_static(abort_storage, Action::kAbortComm, MPI_ERRORS_ABORT);
 Errhandler* const errors_return = make_static(return_storage, Action::kReturn, MPI_ERRORS_RETURN);
 
-int give(Errhandler* made, Errhandler** errhandler) {
-  *errhandler = made;
-  if (made != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an error handler");
-}
-
 // own: what handlers made for this kind of object do.
 int check_fit(const Errhandler& errhandler, Action own, const char* objects) {
   if (errhandler.fits(own)) return MPI_SUCCESS;
@@ -74,7 +68,7 @@ namespace impl {
 
 int comm_create_errhandler(MPI_Comm_errhandler_function* comm_errhandler_fn,
                            Errhandler** errhandler) {
-  return give(make<Errhandler>(comm_errhandler_fn), errhandler);
+  return hand_over(make<Errhandler>(comm_errhandler_fn), "an error handler", errhandler);
 }
 
 int comm_set_errhandler(Comm* comm, Errhandler* errhandler) {
@@ -98,7 +92,7 @@ int comm_call_errhandler(Comm* comm, int errorcode) {
 
 int session_create_errhandler(MPI_Session_errhandler_function* session_errhandler_fn,
                               Errhandler** errhandler) {
-  return give(make<Errhandler>(session_errhandler_fn), errhandler);
+  return hand_over(make<Errhandler>(session_errhandler_fn), "an error handler", errhandler);
 }
 
 int session_set_errhandler(Session* session, Errhandler* errhandler) {

@@ -26,6 +26,14 @@ template <class... Args>
 // "no memory is left for `what`"; returns MPI_ERR_NO_MEM.
 [[gnu::cold]] int fail_no_memory(std::string_view what);
 
+// The end of a call that makes an object: *result becomes `made`. nullptr: there was no memory for
+// `what`, the failure that is returned.
+template <class T>
+int hand_over(T* made, std::string_view what, T** result) {
+  *result = made;
+  return made != nullptr ? MPI_SUCCESS : fail_no_memory(what);
+}
+
 // The sentence that belongs to the latest failure on this thread, when its class is error_class.
 std::string_view last_failure(int error_class);
 

@@ -45,9 +45,8 @@ namespace impl {
 
 int grequest_start(MPI_Grequest_query_function* query_fn, MPI_Grequest_free_function* free_fn,
                    MPI_Grequest_cancel_function* cancel_fn, void* extra_state, Request** request) {
-  *request = make<GeneralizedRequest>(query_fn, free_fn, cancel_fn, extra_state);
-  return *request != nullptr ? MPI_SUCCESS
-                             : fail(MPI_ERR_NO_MEM, "no memory is left for a request");
+  return hand_over<Request>(make<GeneralizedRequest>(query_fn, free_fn, cancel_fn, extra_state),
+                            "a request", request);
 }
 
 int grequest_complete(Request* request) {

@@ -12,9 +12,7 @@ namespace {
 
 // Hands a new group over, or says that there was no memory for it.
 int give_group(std::vector<ProcessId> members, const Origin& origin, Group** newgroup) {
-  *newgroup = make_group(std::move(members), origin);
-  if (*newgroup != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for a group");
+  return hand_over(make_group(std::move(members), origin), "a group", newgroup);
 }
 
 Origin origin_of(const Group& one, const Group& other) {

@@ -64,12 +64,6 @@ int refuse_environment(const Info& info) {
               "a copy that can");
 }
 
-int give(Info* info, Info** result) {
-  *result = info;
-  return info != nullptr ? MPI_SUCCESS
-                         : fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
-}
-
 // Copies text and a terminating NUL to a buffer of capacity characters; what is too long is cut.
 void copy_text(std::string_view text, char* buffer, std::size_t capacity) {
   const std::size_t length = std::min(text.size(), capacity - 1);
@@ -128,7 +122,7 @@ void make_predefined_infos() {
 
 namespace impl {
 
-int info_create(Info** info) { return give(make<Info>(), info); }
+int info_create(Info** info) { return hand_over(make<Info>(), "an info object", info); }
 
 int info_create_env(int argc, char* argv[], Info** info) {
   std::vector<std::string> words;
@@ -137,10 +131,12 @@ int info_create_env(int argc, char* argv[], Info** info) {
     for (int i = 0; i < argc && argv[i] != nullptr; ++i) words.emplace_back(argv[i]);
   }
   if (words.empty()) words = command_line();
-  return give(make<Info>(environment_of(words)), info);
+  return hand_over(make<Info>(environment_of(words)), "an info object", info);
 }
 
-int info_dup(Info* info, Info** newinfo) { return give(make<Info>(info->entries()), newinfo); }
+int info_dup(Info* info, Info** newinfo) {
+  return hand_over(make<Info>(info->entries()), "an info object", newinfo);
+}
 
 int info_free(MPI_Info* info) {
   Info* const object = to_info(*info);

@@ -74,7 +74,7 @@ int intercomm_merge(Comm* intercomm, int high, Comm** newintracomm) {
   Comm* const made = group == nullptr
                          ? nullptr
                          : make_comm(intercomm->is_first() ? mine.context : theirs.context, group);
-  if (made == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a communicator");
+  if (made == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*made, intercomm->errhandler);
   *newintracomm = made;
   return MPI_SUCCESS;

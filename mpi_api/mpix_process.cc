@@ -54,7 +54,7 @@ int run_apart(Comm& comm, int root, Work& work, Comm** made) {
   if (const int error = coll::bcast_bytes(comm, &context, sizeof context, root)) return error;
   comm.group().retain();
   Comm* const apart = make_comm(context, &comm.group());
-  if (apart == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a communicator");
+  if (apart == nullptr) return fail_no_memory("a communicator");
   set_errhandler(*apart, comm.errhandler);
   const int error = work(*apart, made);
   apart->release();
@@ -64,7 +64,7 @@ int run_apart(Comm& comm, int root, Work& work, Comm** made) {
 template <class Work>
 int start(Comm& comm, int root, MPI_Comm* newcomm, MPI_Request* request, Work work) {
   auto* const pending = make<ProcessRequest>(comm, newcomm);
-  if (pending == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a request");
+  if (pending == nullptr) return fail_no_memory("a request");
   // The request, which the task completes at its end, keeps comm.
   const bool started = engine().start_task([&comm, root, pending, work]() mutable {
     Comm* made = nullptr;

@@ -5,22 +5,13 @@
 #include "mpi_api/op.h"
 
 namespace tern::mpi::impl {
-namespace {
-
-int created(Op* made, Op** op) {
-  if (made == nullptr) return fail(MPI_ERR_NO_MEM, "there is no memory left for an operation");
-  *op = made;
-  return MPI_SUCCESS;
-}
-
-}  // namespace
 
 int op_create(MPI_User_function* user_fn, int commute, Op** op) {
-  return created(make<Op>(user_fn, commute != 0), op);
+  return hand_over(make<Op>(user_fn, commute != 0), "an operation", op);
 }
 
 int op_create_c(MPI_User_function_c* user_fn, int commute, Op** op) {
-  return created(make<Op>(user_fn, commute != 0), op);
+  return hand_over(make<Op>(user_fn, commute != 0), "an operation", op);
 }
 
 int op_free(MPI_Op* op) {

@@ -10,7 +10,7 @@ namespace {
 template <class Side>
 int begin(const PartitionedData& data, Request** request) {
   auto* const made = make<Side>(data);
-  if (made == nullptr) return fail(MPI_ERR_NO_MEM, "there is no memory left for a request");
+  if (made == nullptr) return fail_no_memory("a request");
   if (const int error = made->prepare(); error != MPI_SUCCESS) {
     made->release();
     return error;

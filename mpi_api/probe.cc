@@ -24,9 +24,7 @@ Envelope pattern_of(int source, int tag, const Comm& comm) { return {comm.contex
 
 int make_message(UnexpectedMessage& taken, Comm& comm, Message** message, MPI_Status* status) {
   set_message_status(status, taken);
-  *message = make<Message>(taken, comm);
-  return *message != nullptr ? MPI_SUCCESS
-                             : fail(MPI_ERR_NO_MEM, "no memory is left for a message");
+  return hand_over(make<Message>(taken, comm), "a message", message);
 }
 
 // A process of comm has ended, or cannot be reached.
@@ -184,8 +182,7 @@ int imrecv(void* buf, MPI_Count count, Datatype* datatype, MPI_Message* message,
   }
   auto* const made = make<MatchedReceive>(source->comm(), *datatype);
   if (made == nullptr) {
-    return raise(&source->comm(), fail(MPI_ERR_NO_MEM, "no memory is left for a request"),
-                 "MPI_Imrecv");
+    return raise(&source->comm(), fail_no_memory("a request"), "MPI_Imrecv");
   }
   const LaneHold hold(source->comm().lane());
   source->comm().p2p_engine().receive_taken(*source->taken(), view(buf, count, *datatype),

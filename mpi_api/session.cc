@@ -85,9 +85,7 @@ Group* group_of_set(std::string_view name) {
 }
 
 int give_info(std::vector<Info::Entry> entries, Info** info) {
-  *info = make<Info>(std::move(entries));
-  if (*info != nullptr) return MPI_SUCCESS;
-  return fail(MPI_ERR_NO_MEM, "no memory is left for an info object");
+  return hand_over(make<Info>(std::move(entries)), "an info object", info);
 }
 
 // Sessions may be opened by any thread at any time, also before there is a thread level.
@@ -107,7 +105,7 @@ int open(const Info* info, Errhandler* errhandler, Session** session) {
   *session = make<Session>(errhandler, runtime().thread_level);
   if (*session != nullptr) return MPI_SUCCESS;
   close_session();
-  return fail(MPI_ERR_NO_MEM, "no memory is left for a session");
+  return fail_no_memory("a session");
 }
 
 }  // namespace
@@ -177,7 +175,7 @@ int session_get_nth_pset(Session*, Info*, int n, int* pset_len, char* pset_name)
 int session_get_pset_info(Session*, const char* pset_name, Info** info) {
   if (const int error = find_set(pset_name)) return error;
   Group* const group = group_of_set(pset_name);
-  if (group == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a group");
+  if (group == nullptr) return fail_no_memory("a group");
   const int size = group->size();
   group->release();
   return give_info({{"mpi_size", std::to_string(size)}}, info);
@@ -186,7 +184,7 @@ int session_get_pset_info(Session*, const char* pset_name, Info** info) {
 int group_from_session_pset(Session* session, const char* pset_name, Group** newgroup) {
   if (const int error = find_set(pset_name)) return error;
   *newgroup = group_of_set(pset_name);
-  if (*newgroup == nullptr) return fail(MPI_ERR_NO_MEM, "no memory is left for a group");
+  if (*newgroup == nullptr) return fail_no_memory("a group");
   (*newgroup)->set_session(session);
   return MPI_SUCCESS;
 }

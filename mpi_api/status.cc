@@ -36,7 +36,7 @@ int get_elements(const MPI_Status* status, Datatype* datatype, MPI_Count* count)
                         : MPI_Count{MPI_UNDEFINED};
     return MPI_SUCCESS;
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a list of the datatype's elements");
+    return fail_no_memory("a list of the datatype's elements");
   }
 }
 
@@ -58,7 +58,7 @@ int status_set_elements(MPI_Status* status, Datatype* datatype, MPI_Count count)
     set_status_bytes(*status, bytes);
     return MPI_SUCCESS;
   } catch (const std::bad_alloc&) {
-    return fail(MPI_ERR_NO_MEM, "no memory is left for a list of the datatype's elements");
+    return fail_no_memory("a list of the datatype's elements");
   }
 }
 

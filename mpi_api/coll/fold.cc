@@ -8,8 +8,6 @@
 #include "mpi_api/op.h"
 
 namespace tern::mpi::coll {
-namespace {}  // namespace
-
 std::size_t segment_elements(const Schedule& s, std::size_t count, int sub_tags) {
   const auto most = static_cast<std::size_t>(sub_tags);
   const std::size_t size = std::max<std::size_t>(1, s.type().layout().size());

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <new>
 #include <span>
 
@@ -35,16 +34,13 @@ class Aside {
   Aside(const Datatype& type, MPI_Count count) {
     origin_ = small_.data();
     if (count == 0) return;
-    const Layout& layout = type.layout();
-    const std::ptrdiff_t last = (static_cast<std::ptrdiff_t>(count) - 1) * layout.extent();
-    const std::ptrdiff_t low = layout.true_lower_bound() + std::min<std::ptrdiff_t>(last, 0);
-    const auto size = static_cast<std::size_t>(layout.true_extent() + std::abs(last));
+    const auto [begin, size_bytes] = reach(type.layout(), static_cast<std::size_t>(count));
     std::byte* place = small_.data();
-    if (size > small_.size()) {
-      memory_.reset(new (std::nothrow) std::byte[size]);
+    if (size_bytes > small_.size()) {
+      memory_.reset(new (std::nothrow) std::byte[size_bytes]);
       place = memory_.get();
     }
-    origin_ = place == nullptr ? nullptr : place - low;
+    origin_ = place == nullptr ? nullptr : place - begin;
   }
   // Where the first element's origin lies; nullptr: there is no memory.
   std::byte* origin() const { return origin_; }

@@ -157,13 +157,10 @@ std::byte* Schedule::scratch(std::size_t size_bytes) {
 }
 
 std::byte* Schedule::scratch_elements(std::size_t count) {
-  const Layout& layout = type_->layout();
   if (count == 0) return scratch(0);
-  const auto last = static_cast<std::ptrdiff_t>(count - 1) * layout.extent();
-  const std::ptrdiff_t low = layout.true_lower_bound() + std::min<std::ptrdiff_t>(last, 0);
-  const std::ptrdiff_t length = layout.true_extent() + std::abs(last);
-  std::byte* const place = scratch(static_cast<std::size_t>(length));
-  return place == nullptr ? nullptr : place - low;
+  const auto [begin, size_bytes] = reach(type_->layout(), count);
+  std::byte* const place = scratch(size_bytes);
+  return place == nullptr ? nullptr : place - begin;
 }
 
 const Layout& Schedule::keep(Layout layout) { return layouts_.emplace_back(std::move(layout)); }
