@@ -83,7 +83,9 @@ mark_as_advanced(TERN_CCACHE)
 if(TERN_CCACHE)
   foreach(language C CXX)
     if(NOT CMAKE_${language}_COMPILER_LAUNCHER)
-      set(CMAKE_${language}_COMPILER_LAUNCHER ${TERN_CCACHE})
+      # Precompiled headers change whenever one of theirs does, which is all that ccache need know.
+      set(CMAKE_${language}_COMPILER_LAUNCHER
+          env CCACHE_SLOPPINESS=pch_defines,time_macros ${TERN_CCACHE})
     endif()
   endforeach()
 endif()

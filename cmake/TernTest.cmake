@@ -82,6 +82,22 @@ function(_tern_test_program target)
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)
 endfunction()
 
+# GoogleTest's headers take longer to read than most tests: they are read once, for the first program,
+# and all others use the result.
+function(_tern_precompiled_headers target)
+  get_property(owner GLOBAL PROPERTY TERN_PRECOMPILED_HEADERS)
+  if(owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  else()
+    target_precompile_headers(${target} PRIVATE
+      <gtest/gtest.h> <gmock/gmock.h> <algorithm> <functional> <map> <memory> <string> <vector> <fmt/core.h>)
+    set_property(GLOBAL PROPERTY TERN_PRECOMPILED_HEADERS ${target})
+  endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -fpch-preprocess)  # ccache needs it.
+  endif()
+endfunction()
+
 function(tern_unit_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;DEPENDS;LINK;LABELS")
   if(arg_UNPARSED_ARGUMENTS)
@@ -93,6 +109,7 @@ function(tern_unit_test)
   target_link_libraries(${target} PRIVATE ${arg_DEPENDS} ${arg_LINK} GTest::gmock GTest::gtest_main
                                           Threads::Threads)
   tern_compile_together(${target})
+  _tern_precompiled_headers(${target})
   _tern_test_program(${target})
   add_test(NAME unit.${arg_NAME} COMMAND ${target})
   _tern_test_properties(unit.${arg_NAME} "${arg_TIMEOUT}" "${arg_LABELS}" "")

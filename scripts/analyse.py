@@ -97,7 +97,7 @@ def load_commands(build):
                 skip = True
             elif argument not in ("-c", "-MD", "-MMD") and argument != entry["file"]:
                 kept.append(argument)
-        if kept and not kept[0].startswith("-"):  # The compiler behind ccache.
+        while kept and not kept[0].startswith("-"):  # ccache, and the compiler behind it.
             kept = kept[1:]
         commands[source] = kept
     return commands
