@@ -90,7 +90,7 @@ function(_tern_precompiled_headers target)
     target_precompile_headers(${target} REUSE_FROM ${owner})
   else()
     target_precompile_headers(${target} PRIVATE
-      <gtest/gtest.h> <gmock/gmock.h> <algorithm> <functional> <map> <memory> <string> <vector> <fmt/core.h>)
+      <gtest/gtest.h> <gmock/gmock.h> <algorithm> <functional> <map> <memory> <string> <vector>)
     set_property(GLOBAL PROPERTY TERN_PRECOMPILED_HEADERS ${target})
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
