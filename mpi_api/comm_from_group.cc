@@ -111,26 +111,20 @@ int from_groups(Group& local_group, int local_leader, MPI_Group remote_group, in
   return error;
 }
 
-int raised(int error, Errhandler& errhandler, const char* function) {
-  return error == MPI_SUCCESS ? error : raise_with(errhandler, error, function);
-}
-
 }  // namespace
 
 namespace impl {
 
 int comm_create_from_group(Group* group, const char* stringtag, Info* info, Errhandler* errhandler,
                            Comm** newcomm) {
-  return raised(from_group(*group, stringtag, info, *errhandler, newcomm), *errhandler,
-                "MPI_Comm_create_from_group");
+  return from_group(*group, stringtag, info, *errhandler, newcomm);
 }
 
 int intercomm_create_from_groups(Group* local_group, int local_leader, MPI_Group remote_group,
                                  int remote_leader, const char* stringtag, Info* info,
                                  Errhandler* errhandler, Comm** newintercomm) {
-  return raised(from_groups(*local_group, local_leader, remote_group, remote_leader, stringtag,
-                            info, *errhandler, newintercomm),
-                *errhandler, "MPI_Intercomm_create_from_groups");
+  return from_groups(*local_group, local_leader, remote_group, remote_leader, stringtag, info,
+                     *errhandler, newintercomm);
 }
 
 }  // namespace impl

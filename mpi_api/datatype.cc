@@ -127,19 +127,16 @@ struct Predefined {
   MPI_Datatype handle;
   const char* name;
   Basic basic;
-  bool has_truth_value;
 };
 
 // Built at run time: a handle of the ABI is a pointer made of a number, which is no constant.
 std::span<const Predefined> predefined_types() {
 #define TERN_TYPE(name, basic) \
-  { name, #name, basic, true }
-#define TERN_NUMBER(name, basic) \
-  { name, #name, basic, false }
+  { name, #name, basic }
   static const Predefined kPredefined[] = {
-      TERN_NUMBER(MPI_AINT, integer<MPI_Aint>()),
-      TERN_NUMBER(MPI_COUNT, integer<MPI_Count>()),
-      TERN_NUMBER(MPI_OFFSET, integer<MPI_Offset>()),
+      TERN_TYPE(MPI_AINT, integer<MPI_Aint>()),
+      TERN_TYPE(MPI_COUNT, integer<MPI_Count>()),
+      TERN_TYPE(MPI_OFFSET, integer<MPI_Offset>()),
       TERN_TYPE(MPI_PACKED, Basic::kPacked),
       TERN_TYPE(MPI_SHORT, integer<short>()),
       TERN_TYPE(MPI_INT, integer<int>()),
@@ -156,7 +153,7 @@ std::span<const Predefined> predefined_types() {
       TERN_TYPE(MPI_C_DOUBLE_COMPLEX, Basic::kComplex128),
       TERN_TYPE(MPI_CXX_DOUBLE_COMPLEX, Basic::kComplex128),
       TERN_TYPE(MPI_LOGICAL, Basic::kLogical32),
-      TERN_NUMBER(MPI_INTEGER, Basic::kInt32),
+      TERN_TYPE(MPI_INTEGER, Basic::kInt32),
       TERN_TYPE(MPI_REAL, Basic::kFloat32),
       TERN_TYPE(MPI_COMPLEX, Basic::kComplex64),
       TERN_TYPE(MPI_DOUBLE_PRECISION, Basic::kFloat64),
@@ -179,7 +176,7 @@ std::span<const Predefined> predefined_types() {
       TERN_TYPE(MPI_WCHAR, Basic::kWchar),
       TERN_TYPE(MPI_INT8_T, Basic::kInt8),
       TERN_TYPE(MPI_UINT8_T, Basic::kUint8),
-      TERN_TYPE(MPI_CHAR, Basic::kChar),
+      TERN_TYPE(MPI_CHAR, Basic::kInt8),
       TERN_TYPE(MPI_SIGNED_CHAR, Basic::kInt8),
       TERN_TYPE(MPI_UNSIGNED_CHAR, Basic::kUint8),
       TERN_TYPE(MPI_BYTE, Basic::kByte),
@@ -190,26 +187,25 @@ std::span<const Predefined> predefined_types() {
       TERN_TYPE(MPI_INT64_T, Basic::kInt64),
       TERN_TYPE(MPI_UINT64_T, Basic::kUint64),
       TERN_TYPE(MPI_LOGICAL1, Basic::kLogical8),
-      TERN_NUMBER(MPI_INTEGER1, Basic::kInt8),
+      TERN_TYPE(MPI_INTEGER1, Basic::kInt8),
       TERN_TYPE(MPI_LOGICAL2, Basic::kLogical16),
-      TERN_NUMBER(MPI_INTEGER2, Basic::kInt16),
+      TERN_TYPE(MPI_INTEGER2, Basic::kInt16),
       TERN_TYPE(MPI_REAL2, Basic::kFloat16),
       TERN_TYPE(MPI_LOGICAL4, Basic::kLogical32),
-      TERN_NUMBER(MPI_INTEGER4, Basic::kInt32),
+      TERN_TYPE(MPI_INTEGER4, Basic::kInt32),
       TERN_TYPE(MPI_REAL4, Basic::kFloat32),
       TERN_TYPE(MPI_COMPLEX4, Basic::kComplex32),
       TERN_TYPE(MPI_LOGICAL8, Basic::kLogical64),
-      TERN_NUMBER(MPI_INTEGER8, Basic::kInt64),
+      TERN_TYPE(MPI_INTEGER8, Basic::kInt64),
       TERN_TYPE(MPI_REAL8, Basic::kFloat64),
       TERN_TYPE(MPI_COMPLEX8, Basic::kComplex64),
       TERN_TYPE(MPI_LOGICAL16, Basic::kLogical128),
-      TERN_NUMBER(MPI_INTEGER16, Basic::kInt128),
+      TERN_TYPE(MPI_INTEGER16, Basic::kInt128),
       TERN_TYPE(MPI_REAL16, Basic::kFloat128),
       TERN_TYPE(MPI_COMPLEX16, Basic::kComplex128),
       TERN_TYPE(MPI_COMPLEX32, Basic::kComplexFloat128),
   };
 #undef TERN_TYPE
-#undef TERN_NUMBER
   return kPredefined;
 }
 
@@ -289,7 +285,6 @@ Datatype::Datatype(const Datatype& named, Recipe recipe)
       layout_(named.layout()),
       basic_(named.basic()),
       committed_(true),
-      has_truth_value_(named.has_truth_value()),
       named_(&named),
       traits_(named.traits()),
       recipe_(std::move(recipe)) {}
@@ -344,7 +339,6 @@ void make_predefined_datatypes() {
     auto* const type = make<Datatype>(layout_of(shape), entry.basic, entry.name);
     CHECK(type != nullptr);  // The arena's first objects: without them there is no MPI.
     if (shape.value_bytes == 0) type->set_unsupported();
-    if (!entry.has_truth_value) type->set_no_truth_value();
     type->commit();
     type->make_predefined(reinterpret_cast<std::uintptr_t>(entry.handle));
   }

@@ -105,10 +105,6 @@ class Datatype final : public Object {
   // MPI_Type_size gives MPI_UNDEFINED, communication gives MPI_ERR_TYPE.
   bool supported() const { return supported_; }
   void set_unsupported() { supported_ = false; }
-  // False for Fortran's integers and for MPI_AINT, MPI_COUNT and MPI_OFFSET: unlike C's integers
-  // they are no operands of MPI_LAND, MPI_LOR and MPI_LXOR (section 6.9.2).
-  bool has_truth_value() const { return has_truth_value_; }
-  void set_no_truth_value() { has_truth_value_ = false; }
   const Recipe& recipe() const { return recipe_; }
   const BoundsTraits& traits() const { return traits_; }
   // Predefined, with a name or without: neither freed nor decoded into parts.
@@ -134,7 +130,6 @@ class Datatype final : public Object {
   Basic basic_;
   bool committed_ = false;
   bool supported_ = true;
-  bool has_truth_value_ = true;
   int handles_ = 1;
   int depth_ = 0;
   const Datatype* named_ = nullptr;  // Of the same data as a predefined datatype without a name.

@@ -2,6 +2,9 @@
 // a grid. Pure.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "impl.h"
@@ -22,43 +25,67 @@ std::vector<int> divisors_of(int number) {
   return small;
 }
 
-// The most balanced way to write a number as a product in non-increasing order: the largest factor
-// as small as it can be, then the second one, and so on.
+// The most balanced way to write a number as a product, in non-increasing order: the largest and
+// the smallest factor differ as little as can be. Of several such ways that with the smallest sum,
+// which means the least surface between the parts of a grid, and then with the largest smallest
+// factor.
 class Balance {
  public:
-  // There always is one: the number itself, and ones.
-  Balance(int number, int factors) : divisors_(divisors_of(number)) {
-    search(number, factors, number);
+  Balance(int number, int factors)
+      : divisors_(divisors_of(number)),
+        best_(static_cast<std::size_t>(factors), 1),
+        chosen_(best_) {
+    best_[0] = number;  // There always is that.
+    rank_ = rank_of(best_);
+    search(number, 0);
   }
-  const std::vector<int>& factors() const { return factors_; }
+  const std::vector<int>& factors() const { return best_; }
 
  private:
-  bool search(int rest, int left, int largest) {
-    if (left == 0) return rest == 1;
-    if (rest == 1) {
-      factors_.insert(factors_.end(), static_cast<std::size_t>(left), 1);
-      return true;
-    }
-    // The first of `left` factors is at least the root. One less, in case it was rounded up.
-    const int least = static_cast<int>(std::pow(rest, 1.0 / left)) - 1;
-    for (auto d = std::ranges::lower_bound(divisors_, least); d != divisors_.end(); ++d) {
-      if (*d > largest) return false;
-      if (rest % *d != 0 || too_small(*d, left, rest)) continue;
-      factors_.push_back(*d);
-      if (search(rest / *d, left - 1, *d)) return true;
-      factors_.pop_back();
-    }
-    return false;
-  }
-  // Whether even `left` times that factor is less than the rest.
-  static bool too_small(int factor, int left, int rest) {
-    long long product = 1;
-    for (int i = 0; i < left && product < rest; ++i) product *= factor;
-    return product < rest;
+  // Less is better.
+  using Rank = std::tuple<int, std::int64_t, int>;
+  static Rank rank_of(const std::vector<int>& factors) {
+    const auto sum = std::accumulate(factors.begin(), factors.end(), std::int64_t{0});
+    return {factors.front() - factors.back(), sum, -factors.back()};
   }
 
+  // Chooses the factors from `place` on, of which `rest` is the product.
+  void search(int rest, std::size_t place) {
+    const std::size_t left = chosen_.size() - place;
+    const int largest = place == 0 ? rest : chosen_[place - 1];
+    if (left == 1) {
+      if (rest > largest) return;
+      chosen_[place] = rest;
+      if (const Rank rank = rank_of(chosen_); rank < rank_) {
+        rank_ = rank;
+        best_ = chosen_;
+      }
+      return;
+    }
+    // The first of `left` factors is at least the root.
+    const auto least = static_cast<int>(std::ceil(root(rest, left) - kRounding));
+    for (auto d = std::ranges::lower_bound(divisors_, least);
+         d != divisors_.end() && *d <= largest && ++steps_ < kMostSteps; ++d) {
+      if (rest % *d != 0) continue;
+      // The last factor is at most the root of what is left, which shrinks as this factor grows.
+      const auto last = static_cast<int>(root(rest / *d, left - 1) + kRounding);
+      if ((place == 0 ? *d : chosen_[0]) - last > std::get<0>(rank_)) return;
+      chosen_[place] = *d;
+      search(rest / *d, place + 1);
+    }
+  }
+  static double root(int number, std::size_t degree) {
+    return std::pow(number, 1.0 / static_cast<double>(degree));
+  }
+
+  static constexpr double kRounding = 1e-6;
+  // Far more than any number with few factors takes; then the best so far will do.
+  static constexpr int kMostSteps = 1 << 20;
   std::vector<int> divisors_;
-  std::vector<int> factors_;
+  std::vector<int> best_;
+  std::vector<int> chosen_;
+  Rank rank_;
+  int steps_ = 0;
 };
 
 }  // namespace

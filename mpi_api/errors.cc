@@ -152,9 +152,11 @@ int raise(Session* session, int error, const char* function) {
   return invoke(session->errhandler, {.session = to_handle(session)}, error);
 }
 
-int raise_with(Errhandler& errhandler, int error, const char* function) {
+int raise_given(MPI_Errhandler errhandler, int error, const char* function) {
+  Errhandler* const given = find_errhandler(errhandler);
+  if (given == nullptr) return raise_default(error, function);
   complete(error, function, nullptr);
-  return invoke(&errhandler, {}, error);
+  return invoke(given, {}, error);
 }
 
 int raise_default(int error, const char* function) {

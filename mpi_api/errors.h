@@ -42,8 +42,9 @@ std::string_view last_failure(int error_class);
 // locks.
 [[gnu::cold]] int raise(Comm* comm, int error, const char* function);
 [[gnu::cold]] int raise(Session* session, int error, const char* function);
-// On a handler that is to be attached to an object that could not be made.
-[[gnu::cold]] int raise_with(Errhandler& errhandler, int error, const char* function);
+// On a handler that is to be attached to an object that could not be made; where that is none, as
+// raise_default().
+[[gnu::cold]] int raise_given(MPI_Errhandler errhandler, int error, const char* function);
 // Errors that belong to no object: MPI_COMM_SELF's handler, or the initial one before MPI_Init and
 // after MPI_Finalize.
 [[gnu::cold]] int raise_default(int error, const char* function);

@@ -38,7 +38,8 @@ std::span<const Predefined> predefined_ops() {
   return kPredefined;
 }
 
-// What the standard allows, for people (section 6.9.2 and 6.9.4).
+// For people. More than the standard's tables (sections 6.9.2 and 6.9.4): as in other MPIs,
+// MPI_CHAR counts as an integer, and every integer has a truth value.
 std::string_view allowed_types(OpKind kind) {
   switch (kind) {
     case OpKind::kMin:
@@ -54,7 +55,7 @@ std::string_view allowed_types(OpKind kind) {
     case OpKind::kLand:
     case OpKind::kLor:
     case OpKind::kLxor:
-      return "C's integer datatypes and logical ones";
+      return "integer and logical datatypes";
     case OpKind::kMinloc:
     case OpKind::kMaxloc:
       return "the pair datatypes, such as MPI_DOUBLE_INT";

@@ -77,9 +77,7 @@ void make_predefined_ops();
 
 inline bool Op::accepts(const Datatype& type) const {
   if (kind_ >= OpKind::kReplace) return true;
-  const bool is_logical = kind_ >= OpKind::kLand && kind_ <= OpKind::kLxor;
-  return kernels_[static_cast<std::size_t>(type.basic())] != nullptr &&
-         (!is_logical || type.has_truth_value());
+  return kernels_[static_cast<std::size_t>(type.basic())] != nullptr;
 }
 
 inline void Op::apply(const void* in, void* inout, MPI_Count count, const Datatype& type) const {

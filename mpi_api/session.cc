@@ -4,6 +4,8 @@
 // launcher has told who runs where.
 #include "mpi_api/session.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -61,14 +63,19 @@ std::vector<std::string_view> process_sets() {
   return names;
 }
 
-int find_set(const char* name) {
+// The name as it stands in the list, whatever letters are large in `name`, as in other MPIs; empty,
+// with a sentence, when there is no such set.
+std::string_view find_set(const char* name) {
   const std::vector<std::string_view> sets = process_sets();
-  if (std::ranges::find(sets, name) != sets.end()) return MPI_SUCCESS;
+  const auto found = std::ranges::find_if(
+      sets, [name](std::string_view set) { return ::strcasecmp(set.data(), name) == 0; });
+  if (found != sets.end()) return *found;
   std::string known;
   for (const std::string_view set : sets) {
     known += (known.empty() ? "" : ", ") + std::string(set);
   }
-  return fail(MPI_ERR_ARG, "pset_name is \"{}\"; the process sets are {}", name, known);
+  fail(MPI_ERR_ARG, "pset_name is \"{}\"; the process sets are {}", name, known);
+  return {};
 }
 
 // nullptr when there is no memory.
@@ -97,17 +104,6 @@ class OpeningLock {
   OpeningLock& operator=(const OpeningLock&) = delete;
 };
 
-int open(const Info* info, Errhandler* errhandler, Session** session) {
-  int level = MPI_THREAD_MULTIPLE;
-  if (const int error = wanted_level(info, level)) return error;
-  const OpeningLock lock;
-  if (const int error = open_session(level)) return error;
-  *session = make<Session>(errhandler, runtime().thread_level);
-  if (*session != nullptr) return MPI_SUCCESS;
-  close_session();
-  return fail_no_memory("a session");
-}
-
 }  // namespace
 
 Session::Session(Errhandler* handler, int level)
@@ -123,8 +119,14 @@ Session::~Session() { errhandler->release(); }
 namespace impl {
 
 int session_init(Info* info, Errhandler* errhandler, Session** session) {
-  const int error = open(info, errhandler, session);
-  return error == MPI_SUCCESS ? error : raise_with(*errhandler, error, "MPI_Session_init");
+  int level = MPI_THREAD_MULTIPLE;
+  if (const int error = wanted_level(info, level)) return error;
+  const OpeningLock lock;
+  if (const int error = open_session(level)) return error;
+  *session = make<Session>(errhandler, runtime().thread_level);
+  if (*session != nullptr) return MPI_SUCCESS;
+  close_session();
+  return fail_no_memory("a session");
 }
 
 int session_finalize(MPI_Session* session) {
@@ -173,8 +175,9 @@ int session_get_nth_pset(Session*, Info*, int n, int* pset_len, char* pset_name)
 }
 
 int session_get_pset_info(Session*, const char* pset_name, Info** info) {
-  if (const int error = find_set(pset_name)) return error;
-  Group* const group = group_of_set(pset_name);
+  const std::string_view name = find_set(pset_name);
+  if (name.empty()) return MPI_ERR_ARG;
+  Group* const group = group_of_set(name);
   if (group == nullptr) return fail_no_memory("a group");
   const int size = group->size();
   group->release();
@@ -182,8 +185,9 @@ int session_get_pset_info(Session*, const char* pset_name, Info** info) {
 }
 
 int group_from_session_pset(Session* session, const char* pset_name, Group** newgroup) {
-  if (const int error = find_set(pset_name)) return error;
-  *newgroup = group_of_set(pset_name);
+  const std::string_view name = find_set(pset_name);
+  if (name.empty()) return MPI_ERR_ARG;
+  *newgroup = group_of_set(name);
   if (*newgroup == nullptr) return fail_no_memory("a group");
   (*newgroup)->set_session(session);
   return MPI_SUCCESS;

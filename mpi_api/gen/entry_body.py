@@ -154,6 +154,8 @@ class Body:
             return "failure"
         if self.first:
             return f"raise({object_name(self.first)}, failure, function)"
+        if self.function.raise_given:
+            return "raise_given(errhandler, failure, function)"
         return "raise_default(failure, function)"
 
     # --- Objects ----------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ class Function:
     nolock: bool = False  # the implementation is safe without the entry lock
     custom: bool = False  # the entry point only forwards to the implementation
     raise_self: bool = False  # the implementation invokes the error handler itself
+    raise_given: bool = False  # errors go to the error handler that is the argument `errhandler`
     hot: bool = False  # inlined into both entry points, whatever the size
     at_once: bool = False  # a function of at_once.h is tried before anything else
     lanes: bool = False  # with MPI_THREAD_MULTIPLE, a function of lanes.h is tried before locking

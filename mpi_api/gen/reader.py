@@ -289,10 +289,12 @@ class Reader:
                 function.impl = rest[0]
             elif part == "raise self":
                 function.raise_self = True
+            elif part == "raise given":
+                function.raise_given = True
             elif part in WORDS:
                 setattr(function, part, True)
             else:
-                known = ("since", "deprecated", "large", "impl", "collective", "raise self", *WORDS)
+                known = ("since", "deprecated", "large", "impl", "collective", "raise self", "raise given", *WORDS)
                 raise DescriptionError(where, f"{function.name}: '{part}' is no attribute"
                                               f"{closest(part, known)}")
         if not function.since:

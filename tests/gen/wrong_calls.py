@@ -196,6 +196,8 @@ class Cases:
         """Whose error handler hears of a wrong value of the parameter."""
         comm = self.body.comm
         first = self.body.first
+        if self.function.raise_given and parameter.kind.name != "errhandler":
+            return "NOBODY"  # MPI_ERRORS_RETURN, the good value of that parameter.
         if first and first.kind.name == "session" and parameter is not first:
             return "SESSION"
         wrong_comm = parameter is comm and parameter.kind.name != "inter_comm"

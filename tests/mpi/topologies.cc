@@ -2,6 +2,7 @@
 //
 // Grids and graphs are drawn from the seed, so every rank knows what the answers must be. Messages
 // between neighbours prove that ranks and positions belong together.
+#include <numeric>
 #include <tuple>
 
 #include "check.h"
@@ -44,11 +45,16 @@ int count_members(MPI_Comm comm) {
 
 // --- MPI_Dims_create ---
 
-// The non-increasing factors whose largest is smallest, then whose second is, and so on: by trying
-// all.
+// Of all non-increasing factors those that differ least; then with the smallest sum; then with the
+// largest smallest one.
+auto spread(const Ints& factors) {
+  return std::tuple(factors.front() - factors.back(),
+                    std::accumulate(factors.begin(), factors.end(), 0LL), -factors.back());
+}
+
 void best_factors(int rest, int left, int largest, Ints& now, Ints& best) {
   if (left == 0) {
-    if (rest == 1 && (best.empty() || now < best)) best = now;
+    if (rest == 1 && !now.empty() && (best.empty() || spread(now) < spread(best))) best = now;
     return;
   }
   for (int factor = 1; factor <= std::min(rest, largest); ++factor) {
