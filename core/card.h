@@ -16,7 +16,7 @@
 namespace tern {
 
 // Raised whenever core/wire.h or a fabric's shared structures change incompatibly.
-inline constexpr int kWireVersion = 2;
+inline constexpr int kWireVersion = 3;
 
 // What decides whether two processes share a kernel and can see each other there.
 struct HostIdentity {

@@ -94,7 +94,8 @@ class Engine final : private FabricSink {
   // Takes a receive that has not been matched out of the queue and completes it with kCancelled;
   // false when it is too late.
   bool cancel_receive(Request& request);
-  // A send that has not left this process can be taken back; false when it is too late.
+  // Takes back a send that has not left this process, or asks the receiver to give up one that it
+  // has not matched; that then completes one way or the other. False when it is too late.
   bool cancel_send(Request& request);
 
   // The earliest message that matches and is not yet received, or nullptr. Does not progress.
@@ -248,6 +249,8 @@ class Engine final : private FabricSink {
   void on_written(Peer& from, const wire::WrittenHead& head);
   void on_data(Peer& from, const wire::DataHead& head, std::span<const std::byte> body);
   void on_ack(Peer& from, const wire::AckHead& head);
+  void on_cancel(Peer& from, const wire::AckHead& head);
+  void on_cancelled(Peer& from, const wire::AckHead& head);
 
   void complete(Request& request, Outcome outcome);
   // The same for one that is not in the operation table.

@@ -125,6 +125,11 @@ class UnexpectedQueue {
   // The earliest arrived message that matches, left in the queue; nullptr if there is none.
   UnexpectedMessage* find(const Envelope& pattern);
   std::size_t size() const { return exact_.size(); }
+  // Any message for which select() holds, or nullptr. Looks at all of them.
+  template <class Select>
+  UnexpectedMessage* find_if(Select select) const {
+    return exact_.find_if(select);
+  }
 
  private:
   // The key under which a message stands for patterns of one kind.

@@ -104,6 +104,12 @@ void Engine::on_other_message(Peer& from, std::span<const std::byte> head,
       if (!read_head(head, ack)) break;
       return on_ack(from, ack);
     }
+    case wire::Type::kCancel:
+    case wire::Type::kCancelled: {
+      wire::AckHead about;
+      if (!read_head(head, about)) break;
+      return about.type == wire::Type::kCancel ? on_cancel(from, about) : on_cancelled(from, about);
+    }
     case wire::Type::kGreet:
     case wire::Type::kGreeted: {
       wire::GreetHead greet;

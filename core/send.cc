@@ -252,19 +252,44 @@ int Engine::flush_all() {
 }
 
 bool Engine::cancel_send(Request& request) {
-  if (request.done || request.peer == nullptr || request.op != 0 || request.moved != 0)
-    return false;
+  if (request.done || request.peer == nullptr || request.lent != 0) return false;
   Peer& peer = *request.peer;
   PendingSend* before = nullptr;
   for (PendingSend* send = peer.pending_first; send != nullptr; before = send, send = send->next) {
-    if (send->request != &request || send->stage != Stage::kStart) continue;
+    if (send->request != &request) continue;
+    if (send->stage != Stage::kStart || request.moved != 0) return false;
     (before == nullptr ? peer.pending_first : before->next) = send->next;
     if (peer.pending_last == send) peer.pending_last = before;
     pending_pool_.put(send);
     complete(request, Outcome::kCancelled);
     return true;
   }
-  return false;
+  if (request.op == 0 || (request.moved != 0 && !request.synchronous)) return false;
+  send_control(peer, bytes_of(wire::AckHead{wire::Type::kCancel, {}, request.op}));
+  return true;
+}
+
+// Behind the message that it is about. One that has been matched comes to its own end.
+void Engine::on_cancel(Peer& from, const wire::AckHead& head) {
+  UnexpectedMessage* const message = unexpected_.find_if([&](const UnexpectedMessage& waiting) {
+    return waiting.peer == &from && waiting.sender_op == head.sender_op &&
+           (waiting.rendezvous || waiting.synchronous);
+  });
+  if (message == nullptr) return;
+  if (!message->rendezvous && message->arrived_bytes < message->total_bytes) {
+    return drop(from, "a message that is taken back before it is here");
+  }
+  unexpected_.remove(*message);
+  free_unexpected(*message);
+  send_control(from, bytes_of(wire::AckHead{wire::Type::kCancelled, {}, head.sender_op}));
+}
+
+void Engine::on_cancelled(Peer& from, const wire::AckHead& head) {
+  Request* const request = ops_.find(head.sender_op);
+  if (request == nullptr || !request->is_send || request->peer != &from || request->lent != 0) {
+    return drop(from, "the end of no send");
+  }
+  complete(*request, Outcome::kCancelled);
 }
 
 }  // namespace tern

@@ -23,6 +23,8 @@ enum class Type : std::uint8_t {
   kGreet,       // Connects before there is anything to send: GreetHead.
   kGreeted,     // Answers it: GreetHead.
   kWritten,     // Rendezvous: the data is where the receiver wanted it: WrittenHead.
+  kCancel,      // Takes back a message that awaits its match: AckHead.
+  kCancelled,   // It had none, and is gone: AckHead.
 };
 
 inline constexpr std::uint8_t kSynchronous = 1;  // flags: answer with kMatched.

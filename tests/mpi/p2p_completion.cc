@@ -5,6 +5,7 @@
 // and leave the right handle behind. Every rank works with its ring neighbours.
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "buffer.h"
 
@@ -315,6 +316,39 @@ void get_status_of_sets_leaves_the_requests() {
 }
 #endif
 
+// MPI-5.0 section 3.8.4: a wait for what is marked for cancellation returns, whether the receiver
+// posts a receive or not; and either all of the message arrives or nothing.
+void cancelled_sends_end_without_their_receive() {
+  if (!check::library_is_tern()) return;  // Others do not take back what they have announced.
+  constexpr int kTag = 31, kMatchedTag = 32;
+  for (int size : {4, 100, 30000, 2000000}) {
+    const std::vector<char> data(size, 'x');
+    std::vector<char> received(size, 'y');
+    MPI_Request requests[3];
+    MPI_Status statuses[3];
+    int cancelled = -1, flag = -1;
+    MPI_Irecv(received.data(), size, MPI_CHAR, from(), kMatchedTag, world(), &requests[2]);
+    MPI_Barrier(world());
+    EXPECT_OK(MPI_Issend(data.data(), size, MPI_CHAR, to(), kTag, world(), &requests[0]));
+    EXPECT_OK(MPI_Issend(data.data(), size, MPI_CHAR, to(), kMatchedTag, world(), &requests[1]));
+    for (int i = 0; i < 3; ++i) MPI_Test(&requests[0], &flag, &statuses[0]);  // They leave.
+    EXPECT_OK(MPI_Cancel(&requests[0]));
+    EXPECT_OK(MPI_Cancel(&requests[1]));
+    EXPECT_OK(MPI_Waitall(3, requests, statuses));
+    MPI_Test_cancelled(&statuses[0], &cancelled);
+    EXPECT_EQ(cancelled, 1);
+    MPI_Test_cancelled(&statuses[1], &cancelled);
+    int others = -1;
+    MPI_Sendrecv(&cancelled, 1, MPI_INT, to(), kTag, &others, 1, MPI_INT, from(), kTag, world(),
+                 MPI_STATUS_IGNORE);
+    EXPECT_EQ(others, 0);  // A receive was there, so it was too late.
+    EXPECT(received == data);
+    MPI_Barrier(world());
+    EXPECT_OK(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, world(), &flag, MPI_STATUS_IGNORE));
+    EXPECT_EQ(flag, 0);
+  }
+}
+
 // Freed while active: the sends still arrive, also those that need the receiver first.
 void freed_sends_still_arrive() {
   for (int size : {0, 4, 100, 5000, 100000, 2000000}) {
@@ -487,6 +521,7 @@ int main(int argc, char** argv) {
 #if MPI_AT_LEAST(4, 1)
         {"get_status_of_sets_leaves_the_requests", get_status_of_sets_leaves_the_requests},
 #endif
+        {"cancelled_sends_end_without_their_receive", cancelled_sends_end_without_their_receive},
         {"freed_sends_still_arrive", freed_sends_still_arrive},
         {"requests_leave_nothing_behind", requests_leave_nothing_behind},
         {"generalized_requests", generalized_requests}, {
