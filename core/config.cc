@@ -75,10 +75,11 @@ constexpr Variable kVariables[] = {
      "for TERN_PRECONNECT=file:PATH."},
     {"TERN_SPIN_US", Kind::kText, "auto",
      "Microseconds that a waiting rank polls before it yields its core; auto: 200, 0 when the "
-     "host has more ranks than cores, and 20000 once it is connected over soft-RoCE."},
+     "host has more ranks than cores, and 500 once it is connected over soft-RoCE."},
     {"TERN_YIELD_US", Kind::kText, "auto",
      "Microseconds that it then yields between polls before it sleeps until a message wakes it; "
-     "auto: 2000, and 1000 when the host has more ranks than cores."},
+     "auto: 2000, 1000 when the host has more ranks than cores, and 20000 once it is "
+     "connected over soft-RoCE."},
     {"TERN_LANES", Kind::kNumber, "8",
      "How many communicators of one host can be used at the same time by threads of a process "
      "under "

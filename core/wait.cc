@@ -31,8 +31,10 @@ void WaitPolicy::share_with_kernel() {
   constexpr std::uint32_t kPollsPerYield = 512;
   polls_per_yield = kPollsPerYield;
   if (is_chosen) return;
-  constexpr std::uint32_t kSpinUs = 20'000;  // Longer than a large message takes.
+  constexpr std::uint32_t kSpinUs = 500;      // What most round trips of small messages take.
+  constexpr std::uint32_t kYieldUs = 20'000;  // Longer than a large message takes.
   spin_us = std::max(spin_us, kSpinUs);
+  yield_us = std::max(yield_us, kYieldUs);
 }
 
 int usable_cores() {

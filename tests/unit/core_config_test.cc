@@ -86,6 +86,7 @@ TEST(WaitPolicy, LeavesTheKernelATurnAndSleepsLater) {
   policy.is_chosen = false;
   policy.share_with_kernel();
   EXPECT_GT(policy.spin_us, wait_policy_for(2, 2).spin_us);
+  EXPECT_GT(policy.yield_us, wait_policy_for(2, 2).yield_us);
 
   WaitState state;
   state.policy = policy;
