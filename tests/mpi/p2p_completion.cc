@@ -320,7 +320,7 @@ void get_status_of_sets_leaves_the_requests() {
 // posts a receive or not; and either all of the message arrives or nothing.
 void cancelled_sends_end_without_their_receive() {
   if (!check::library_is_tern()) return;  // Others do not take back what they have announced.
-  constexpr int kTag = 31, kMatchedTag = 32;
+  constexpr int kTag = 31, kMatchedTag = 32, kAskTag = 33;
   for (int size : {4, 100, 30000, 2000000}) {
     const std::vector<char> data(size, 'x');
     std::vector<char> received(size, 'y');
@@ -339,8 +339,8 @@ void cancelled_sends_end_without_their_receive() {
     EXPECT_EQ(cancelled, 1);
     MPI_Test_cancelled(&statuses[1], &cancelled);
     int others = -1;
-    MPI_Sendrecv(&cancelled, 1, MPI_INT, to(), kTag, &others, 1, MPI_INT, from(), kTag, world(),
-                 MPI_STATUS_IGNORE);
+    MPI_Sendrecv(&cancelled, 1, MPI_INT, to(), kAskTag, &others, 1, MPI_INT, from(), kAskTag,
+                 world(), MPI_STATUS_IGNORE);
     EXPECT_EQ(others, 0);  // A receive was there, so it was too late.
     EXPECT(received == data);
     MPI_Barrier(world());
