@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kHex = "0123456789ABCDEF";
 
-bool is_plain(char c) {
+bool keeps_its_form(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("-._~:/,;+@*()[]{}!").find(c) != std::string_view::npos;
 }
@@ -55,7 +55,7 @@ std::string encode_value(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size() + bytes.size() / 4);
   for (const char c : bytes) {
-    if (is_plain(c)) {
+    if (keeps_its_form(c)) {
       text += c;
     } else {
       const auto byte = static_cast<unsigned char>(c);
@@ -69,7 +69,7 @@ std::optional<std::string> decode_value(std::string_view text) {
   std::string bytes;
   bytes.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (is_plain(text[i])) {
+    if (keeps_its_form(text[i])) {
       bytes += text[i];
       continue;
     }

@@ -62,7 +62,7 @@ inline bool allowed(Kind kind, int op) {
     case Kind::kInteger:
       return arithmetic || order || logical || bits;
     case Kind::kMultiLanguage:
-      return arithmetic || order || bits;
+      return arithmetic || order || bits || (logical && library_is_tern());  // A favour of ours.
     case Kind::kFloat:
       return arithmetic || order;
     case Kind::kLogical:
