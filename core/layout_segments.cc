@@ -58,7 +58,7 @@ std::size_t segments(const DataView& view, std::size_t position, std::size_t siz
   while (size_bytes > 0 && count < out.size()) {
     Segment next{};
     if (run != nullptr) {
-      next = {run + position, size_bytes};
+      next = {displaced(run, static_cast<std::ptrdiff_t>(position)), size_bytes};
     } else {
       const Placed& data = view.layout->data();
       const std::size_t element = position / data.shape->size;
