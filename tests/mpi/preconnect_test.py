@@ -99,9 +99,12 @@ class PreconnectTest(unittest.TestCase):
         code, _, err = run("-n", 1, "-env", "TERN_PRECONNECT", "none", OPTIONS.program, "ring", ":",
                            "-n", 2, "-env", "TERN_PRECONNECT", "all", OPTIONS.program, "ring", TERN_PEER_TIMEOUT="1")
         self.assertEqual(code, 0, err)
-        for rank in (1, 2):  # With rank 0, and perhaps with one that a busy machine has started too late.
-            self.assertRegex(err, f"rank {rank} could not connect with rank [0-2]")
-        self.assertEqual(err.count("\n"), 2, err)
+        # With rank 0, and perhaps with one that a busy machine has started too late. Rank 2 may hear of rank 0
+        # just in time: who has waited for a message for a second says a word to its sender.
+        self.assertRegex(err, "rank 1 could not connect with rank [0-2]")
+        self.assertLessEqual(err.count("\n"), 2, err)
+        for line in err.splitlines():
+            self.assertRegex(line, "rank [12] could not connect with rank [0-2]")
 
     def test_an_absent_process_is_an_error_of_the_function(self):
         code, out, err = run("-n", 3, OPTIONS.program, "absent", TERN_PEER_TIMEOUT="1")
